@@ -1,0 +1,245 @@
+#!/usr/bin/env python
+"""RPC client over RabbitMQ: has the servers on rpc_queue compute Fibonacci numbers.
+
+Run `python rpc_client.py 30`, or use FibonacciRpcClient in a program; AMQP_URL names the broker.
+The design is that of https://www.rabbitmq.com/tutorials/tutorial-six-python, and each line beyond
+it answers a failure that it names.
+"""
+
+import argparse
+import contextlib
+import math
+import operator
+import os
+import re
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError, ConsumerCancelled
+
+DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
+QUEUE = "rpc_queue"
+TIMEOUT_SECONDS = 10.0
+TICK_SECONDS = 0.1  # a waiting call looks at its deadline this often
+RETRY_SECONDS = 0.25  # between two attempts to connect
+GRACE_SECONDS = 0.4  # past a deadline, for the broker to tell why; and for a goodbye
+MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on a longer one
+LOST = (AMQPError, AMQPConnectorException, OSError)  # what pika raises for an absent broker
+
+
+class RpcError(Exception):
+    """The server refused the request or failed at it, in its words; or its answer is no number."""
+
+
+class NoServerError(RpcError):
+    """There is no rpc_queue, so no server ever ran on this broker."""
+
+
+class FibonacciRpcClient:
+    """Calls fib() on the servers behind rpc_queue; for one thread at a time.
+
+    `url` is an AMQP URL, or those of a cluster's nodes separated by commas, tried in order;
+    None stands for AMQP_URL. A client connects when it is made, within `timeout` seconds.
+    Raises ValueError for a malformed URL, ConnectionError if the broker is not there or refuses.
+    """
+
+    def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
+        urls = re.split(r",\s*(?=amqps?://)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
+        try:
+            self.nodes = [pika.URLParameters(url) for url in urls]
+        except Exception as error:  # whatever its parsing stumbles on, in words with the password
+            raise ValueError(f"AMQP_URL is malformed ({type(error).__name__})") from None
+        self.connection: pika.BlockingConnection | None = None
+        self.response: bytes | RpcError | None = None
+        try:
+            self.connect(timeout)
+        except LOST as error:
+            raise ConnectionError(self.explain(error)) from None
+
+    def connect(self, seconds: float) -> None:
+        for node in self.nodes:  # pika's own time-outs know nothing of our deadline
+            node.socket_timeout = node.stack_timeout = seconds / len(self.nodes)
+        self.connection, self.channel, self.callback_queue = within(seconds, self.open)
+
+    def open(self, deadline: float) -> tuple[pika.BlockingConnection, BlockingChannel, str]:
+        """Connect, declare the callback queue and consume from it."""
+        connection = pika.BlockingConnection(self.nodes)
+        with closed_if_late(connection, deadline):
+            channel = connection.channel()
+            callback_queue = channel.queue_declare(queue="", exclusive=True).method.queue
+            channel.basic_consume(callback_queue, self.on_response, auto_ack=True)
+            channel.add_on_return_callback(self.on_return)
+            tick(connection)
+        return connection, channel, callback_queue
+
+    def on_response(self, ch: Any, method: Any, props: pika.BasicProperties, body: bytes) -> None:
+        """Take the first answer to the request in hand, and no late, doubled or foreign one."""
+        if self.response is None and props.correlation_id == self.corr_id:
+            self.response = RpcError(repr(body[:200])[2:-1]) if props.type == "error" else body
+
+    def on_return(self, ch: Any, method: Any, props: pika.BasicProperties, body: bytes) -> None:
+        """Learn that there is no queue for the request."""
+        if self.response is None and props.correlation_id == self.corr_id:
+            self.response = NoServerError(f"there is no {QUEUE}: start a server")
+
+    def call(self, n: int, timeout: float | None = TIMEOUT_SECONDS) -> int:
+        """Return fib(n), computed by a server within `timeout` seconds (None: however long).
+
+        A lost connection is made anew and the request sent again: a second run does no harm.
+        Raises RpcError, NoServerError, TypeError for an `n` that is no integer, and TimeoutError,
+        which says why there was no answer as far as the broker tells.
+        """
+        request = b"%d" % operator.index(n)
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+        self.corr_id = str(uuid.uuid4())
+        self.response, problem = None, ""
+        while self.response is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no answer within {timeout:g} s: {problem or self.diagnose()}")
+            try:
+                if self.connection is None:
+                    self.connect(min(left, TIMEOUT_SECONDS))
+                problem = ""
+                self.ask(request, deadline)
+                self.wait(deadline)
+            except LOST as error:
+                self.close()
+                problem = self.explain(error)
+                time.sleep(min(RETRY_SECONDS, left / 2))
+        if isinstance(self.response, RpcError):
+            raise self.response
+        try:
+            return int(self.response)
+        except ValueError:
+            raise RpcError(f"the answer is no number: {self.response[:40]!r}") from None
+
+    def ask(self, request: bytes, deadline: float) -> None:
+        """Publish the request: to come back if there is no queue, to expire when nobody waits."""
+        left_ms = max(deadline - time.monotonic(), 0) * 1000
+        self.channel.basic_publish(
+            exchange="",
+            routing_key=QUEUE,
+            properties=pika.BasicProperties(
+                reply_to=self.callback_queue,
+                correlation_id=self.corr_id,
+                expiration=str(int(left_ms)) if left_ms <= MAX_EXPIRATION_MS else None,
+            ),
+            body=request,
+            mandatory=True,
+        )
+
+    def wait(self, deadline: float) -> None:
+        """Have pika read, and send heartbeats: it does nothing between our calls."""
+        while self.response is None and time.monotonic() < deadline:
+            self.channel.connection.process_data_events(time_limit=None)
+            if not (self.channel.is_open and self.channel.consumer_tags):  # pika does not tell
+                raise ConsumerCancelled("the callback queue was deleted, or the channel closed")
+
+    def diagnose(self) -> str:
+        """Return why no answer came, as far as the broker tells."""
+        connection, self.connection = self.connection, None
+        try:
+            queue = within(GRACE_SECONDS, self.count)
+        except LOST as error:
+            return self.explain(error)
+        self.connection = connection
+        if queue.consumer_count == 0:
+            return "no server is consuming"
+        return f"servers consuming: {queue.consumer_count}, requests waiting: {queue.message_count}"
+
+    def count(self, deadline: float) -> Any:
+        with closed_if_late(self.channel.connection, deadline):
+            return self.channel.queue_declare(queue=QUEUE, passive=True).method
+
+    def explain(self, error: BaseException) -> str:
+        """Return what is wrong with the broker, in a line without the password."""
+        where = ", ".join(f"{node.host}:{node.port}" for node in self.nodes)
+        cause = getattr(error.args[0], "exception", error) if error.args else error
+        if isinstance(cause, ConnectionRefusedError):
+            return f"{where} refuses connections: is RabbitMQ running?"
+        if isinstance(cause, (AMQPConnectorException, TimeoutError)):
+            return f"{where} does not answer: is RabbitMQ overloaded, or the network down?"
+        return f"{where}: {cause}"
+
+    def close(self) -> None:
+        """Close the connection, in GRACE_SECONDS at most; a later call would make a new one."""
+        connection, self.connection = self.connection, None
+        if connection and connection.is_open:
+            with contextlib.suppress(*LOST):
+                within(GRACE_SECONDS, lambda _: connection.close())
+
+    def __enter__(self) -> "FibonacciRpcClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def within(seconds: float, step: Callable[[float], Any]) -> Any:
+    """Return step(deadline), which pika does not limit; or raise TimeoutError and leave it be."""
+    future: Future[Any] = Future()
+    deadline = time.monotonic() + seconds
+
+    def run() -> None:
+        try:
+            future.set_result(step(deadline))
+        except Exception as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not future.done():
+        raise TimeoutError
+    return future.result()
+
+
+@contextlib.contextmanager
+def closed_if_late(connection: pika.BlockingConnection, deadline: float) -> Iterator[None]:
+    """Close the connection if the block fails, or ends when nobody waits for it any more."""
+    try:
+        yield
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    except LOST:
+        connection.close()
+        raise
+
+
+def tick(connection: pika.BlockingConnection) -> None:
+    """Wake a waiting call now and then; with a time_limit pika would make a timer for each."""
+    connection.call_later(TICK_SECONDS, lambda: tick(connection))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Have an RPC server compute Fibonacci numbers.",
+        epilog=f"The environment variable AMQP_URL names the broker (default: {DEFAULT_URL}).",
+    )
+    parser.add_argument("n", nargs="*", type=int, default=[30], metavar="N", help="default: 30")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
+    args = parser.parse_args()
+    if not args.timeout > 0:
+        parser.error("--timeout must be above 0")
+    try:
+        with FibonacciRpcClient(timeout=args.timeout) as fibonacci_rpc:
+            for n in args.n:
+                print(f" [x] Requesting fib({n})", flush=True)
+                print(f" [.] Got {fibonacci_rpc.call(n, args.timeout)}", flush=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (RpcError, OSError, ValueError) as error:
+        sys.exit(f" [!] {error}")
+
+
+if __name__ == "__main__":
+    main()
