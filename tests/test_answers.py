@@ -1,0 +1,35 @@
+"""The right answer, and fast."""
+
+import sys
+import time
+
+import pytest
+
+import rpc_server
+
+
+def test_fib_is_exact_from_0_to_20000():
+    a, b = 0, 1
+    for n in range(rpc_server.MAX_N + 1):
+        assert rpc_server.fib(n) == a, n
+        a, b = b, a + b
+
+
+def test_fib_takes_less_than_a_millisecond():
+    def seconds():
+        start = time.perf_counter()
+        rpc_server.fib(rpc_server.MAX_N)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(20)) < 0.001
+
+
+def test_the_longest_answer_is_one_that_python_reads():
+    digits = len(str(rpc_server.fib(rpc_server.MAX_N)))
+    assert digits == 4180
+    assert digits < sys.int_info.default_max_str_digits == 4300
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 30, 93, 20_000])
+def test_a_call_returns_what_fib_returns(server, client, n):
+    assert client.call(n) == rpc_server.fib(n)

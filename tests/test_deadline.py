@@ -1,0 +1,136 @@
+"""A call ends within its timeout and one second, whatever the broker does, and says why."""
+
+import contextlib
+import socket
+import time
+
+import pytest
+from wire import receive, request
+
+from rpc_client import FibonacciRpcClient
+
+
+@contextlib.contextmanager
+def takes(seconds):
+    """The block takes this long, and less than a second more."""
+    start = time.monotonic()
+    yield
+    assert seconds <= time.monotonic() - start < seconds + 1
+
+
+def reason(client, timeout):
+    """Return why a call, which is expected to fail in time, failed."""
+    with takes(timeout), pytest.raises(TimeoutError, match=f"^no answer within {timeout} s: ") as e:
+        client.call(30, timeout)
+    return str(e.value).partition(": ")[2]
+
+
+@pytest.mark.parametrize("timeout", [0.2, 1.5])
+def test_where_no_server_is_consuming(client, rpc_queue, timeout):
+    assert reason(client, timeout) == "no server is consuming"
+
+
+def test_where_the_servers_are_busy(client, start_server, channel):
+    server = start_server("rpc_server.fib = lambda n: time.sleep(5) or n")
+    for n in (1, 2):
+        request(channel, b"%d" % n)
+    server.expect_exact(" [.] fib(1)")
+    assert reason(client, 0.2).startswith("servers consuming: 1, requests waiting: ")
+
+
+def test_where_the_queue_has_gone(client, rpc_queue, channel, background):
+    failed = background(reason, client, 1)
+    receive(channel, rpc_queue)
+    channel.queue_delete(rpc_queue)
+    assert "no queue 'rpc_queue'" in failed.result()
+
+
+def test_where_the_broker_is_down(own_broker, client, rpc_queue):
+    with own_broker.stopped():
+        assert str(own_broker.address[1]) in reason(client, 1)
+        assert str(own_broker.address[1]) in reason(client, 0.2)
+        with takes(0):
+            client.close()
+
+
+def test_where_the_broker_is_frozen(own_broker, client, server):
+    client.call(1)
+    with own_broker.frozen():
+        assert "does not answer" in reason(client, 1)
+        assert "does not answer" in reason(client, 0.2)
+        with takes(0):
+            client.close()
+    assert client.call(30) == 832040
+
+
+def test_where_the_broker_freezes_in_mid_call(own_broker, client, rpc_queue, channel, background):
+    failed = background(reason, client, 2)
+    receive(channel, rpc_queue)
+    with own_broker.frozen():
+        assert "does not answer" in failed.result()
+
+
+def test_where_the_broker_is_out_of_memory(own_broker, client, server):
+    with own_broker.out_of_memory():
+        assert "does not answer" in reason(client, 1)
+        assert "does not answer" in reason(client, 0.2)
+        with takes(0):
+            client.close()
+    assert client.call(30) == 832040
+
+
+def test_leaving_the_with_block_waits_for_no_frozen_broker(own_broker):
+    with contextlib.ExitStack() as stack:
+        leaving = stack.enter_context(FibonacciRpcClient(own_broker.url()))
+        stack.enter_context(own_broker.frozen())
+        with takes(0):
+            leaving.__exit__()
+
+
+def test_making_a_client_waits_for_no_broker_that_is_down(own_broker):
+    with own_broker.stopped(), takes(0), pytest.raises(ConnectionError):
+        FibonacciRpcClient(own_broker.url())
+
+
+@pytest.fixture
+def unreachable():
+    """An address where a connection is neither accepted nor refused: its backlog is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as s:
+        for _ in range(4):
+            filler = s.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield f"amqp://guest:guest@127.0.0.1:{listener.getsockname()[1]}/%2F"
+
+
+def test_making_a_client_ends_in_time_where_the_broker_is_unreachable(unreachable):
+    with takes(1), pytest.raises(ConnectionError, match="does not answer"):
+        FibonacciRpcClient(unreachable, timeout=1)
+
+
+def test_a_list_of_nodes_that_do_not_answer_shares_the_time(unreachable, broker, server):
+    with takes(0.5), FibonacciRpcClient(f"{unreachable},{broker.url()}", timeout=1) as client:
+        assert client.call(30) == 832040
+
+
+@pytest.mark.parametrize("answers", range(6))
+def test_making_a_client_ends_in_time_wherever_the_broker_freezes(relay, answers):
+    with takes(0.4), pytest.raises(ConnectionError, match="does not answer"):
+        FibonacciRpcClient(relay(answers).url, timeout=0.4)
+
+
+def test_what_came_too_late_is_closed(own_broker):
+    def connections():
+        return own_broker.ctl("list_connections", "pid").count("pid")
+
+    before = connections()
+    with own_broker.frozen(), pytest.raises(ConnectionError):
+        FibonacciRpcClient(own_broker.url(), timeout=0.4)
+    own_broker.wait_until(10, lambda: connections() == before)
+
+
+def test_waiting_costs_next_to_no_cpu(client, rpc_queue):
+    start = time.process_time()
+    with pytest.raises(TimeoutError):
+        client.call(30, timeout=2)
+    assert time.process_time() - start < 0.1

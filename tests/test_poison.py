@@ -1,0 +1,64 @@
+"""A request that takes its server down must not take down one server after another."""
+
+import signal
+from datetime import datetime
+
+import pytest
+from wire import ask, receive, request
+
+SUICIDE = "rpc_server.fib = lambda n: n if n != 13 else os.kill(os.getpid(), signal.SIGKILL)"
+SLEEP = "rpc_server.fib = lambda n: n if n != 13 else time.sleep(8)"
+
+
+class PastTheYear9999(datetime):
+    """A timestamp that RabbitMQ lets through and that breaks the connection of a pika consumer."""
+
+    def utctimetuple(self):
+        return (1970, 1, 1, 0, 0, 2**62)
+
+
+def test_a_request_that_costs_its_server_its_life_takes_two_servers_and_no_third(
+    start_server, channel
+):
+    servers = [start_server(SUICIDE) for _ in range(4)]
+    request(channel, b"13")
+    for n in range(20):  # by now it has met whoever is to meet it
+        assert ask(channel, b"%d" % n if n != 13 else b"14")[1] == (b"%d" % n if n != 13 else b"14")
+    assert sorted(server.proc.poll() is None for server in servers) == [False, False, True, True]
+    assert channel.queue_declare("rpc_queue", passive=True).method.message_count == 0
+
+
+def test_a_request_held_by_a_server_that_was_merely_killed_is_answered_by_the_next(
+    start_server, channel
+):
+    holder = start_server("rpc_server.fib = lambda n: time.sleep(60)")
+    queue, corr_id = request(channel, b"30")
+    holder.expect_exact(" [.] fib(30)")
+    start_server()
+    assert holder.ends(signal.SIGKILL) == -signal.SIGKILL
+    _, props, body = receive(channel, queue)
+    assert (props.correlation_id, body) == (corr_id, b"832040")
+
+
+def test_a_request_that_costs_its_server_its_connection_comes_back_once(
+    broker, start_server, channel
+):
+    server = start_server(SLEEP, url=broker.url(heartbeat=2))
+    request(channel, b"13")
+    server.expect_exact(" [.] fib(13)")
+    server.expect_exact(" [.] fib(13)")
+    server.awaits_requests()
+    assert ask(channel, b"30")[1] == b"30"
+    assert channel.queue_declare("rpc_queue", passive=True).method.message_count == 0
+
+
+@pytest.mark.parametrize("servers", [1, 3])
+def test_a_message_that_pika_can_not_parse_is_taken_off_the_queue(start_server, channel, servers):
+    servers = [start_server() for _ in range(servers)]
+    request(channel, b"13", headers={"when": PastTheYear9999(2000, 1, 1)})
+    for server in servers:
+        server.expect_exact("Stream connection lost")
+        server.awaits_requests()
+    for _ in range(10):
+        assert ask(channel, b"30")[1] == b"832040"
+    assert channel.queue_declare("rpc_queue", passive=True).method.message_count == 0

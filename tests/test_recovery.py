@@ -1,0 +1,125 @@
+"""Whatever ends a connection, the client calls and the server serves again, without help."""
+
+import itertools
+import re
+import time
+
+import pytest
+from wire import ask, receive
+
+from rpc_client import FibonacciRpcClient
+
+
+@pytest.fixture
+def break_it(own_broker):
+    """Break the broker or the connections to it, one way or the other, and mend it."""
+
+    def break_it(how):
+        if how == "connections closed":
+            own_broker.close_connections()
+        else:
+            with getattr(own_broker, how)():
+                pass
+
+    return break_it
+
+
+@pytest.mark.parametrize("how", ["connections closed", "stopped", "killed"])
+def test_a_request_is_sent_again_after(
+    how, client, rpc_queue, broker, break_it, background, start_server
+):
+    call = background(client.call, 30, timeout=40)
+    with broker.channel() as channel:
+        receive(channel, rpc_queue)
+        break_it(how)
+    start_server()
+    assert call.result() == 832040
+
+
+@pytest.mark.parametrize("how", ["connections closed", "stopped", "killed", "frozen"])
+def test_a_client_and_a_server_go_on_after(how, client, server, break_it):
+    assert client.call(30) == 832040
+    break_it(how)
+    assert client.call(30, timeout=15) == 832040
+    assert client.call(31, timeout=1) == 1346269
+
+
+def test_a_client_idle_past_its_heartbeats_calls_again(own_broker, server):
+    with FibonacciRpcClient(own_broker.url(heartbeat=1)) as client:
+        name = client.callback_queue
+        own_broker.wait_until(15, lambda: name not in own_broker.ctl("list_queues", "name"))
+        assert client.call(30, timeout=2) == 832040
+        assert client.callback_queue != name
+
+
+def test_a_client_whose_callback_queue_was_deleted_calls_again(
+    own_broker, client, server, rpc_queue
+):
+    assert client.call(30) == 832040
+    own_broker.ctl("delete_queue", client.callback_queue)
+    assert client.call(30, timeout=2) == 832040
+
+
+def test_a_client_calls_on_after_failures(client, server, channel):
+    for _ in range(3):
+        with pytest.raises(Exception, match="send a whole number"):
+            client.call(-1)
+        assert client.call(30) == 832040
+    client.close()
+    assert client.call(30) == 832040
+
+
+def test_a_server_waits_for_its_broker_and_says_so_in_a_line(own_broker, start):
+    with own_broker.stopped():
+        server = start("rpc_server.py")
+        server.expect(r"^ \[!\] 127.0.0.1:\d+ .+\n")
+    server.awaits_requests()
+
+
+def test_a_server_declares_its_queue_again_when_someone_deletes_it(server, channel):
+    channel.queue_delete("rpc_queue")
+    server.expect_exact("rpc_queue was deleted")
+    server.awaits_requests()
+    assert ask(channel, b"30")[1] == b"832040"
+
+
+def test_a_server_pauses_longer_and_longer_between_attempts_and_not_in_step(start):
+    servers = [start("rpc_server.py", url="amqp://guest:guest@localhost:1/%2F") for _ in range(2)]
+    times = [[], []]
+    for _ in range(4):
+        for server, seen in zip(servers, times, strict=True):
+            server.expect_exact(" [!] localhost:1 refuses connections: is RabbitMQ running?")
+            seen.append(time.monotonic())
+    pauses = [[b - a for a, b in itertools.pairwise(seen)] for seen in times]
+    for first, second, third in pauses:
+        assert first < 1
+        assert third < 5
+        assert first < second + 0.25 < third + 0.5
+    assert abs(sum(pauses[0]) - sum(pauses[1])) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("amqp://guest:s3cret@{}:{}/%2F", "ACCESS_REFUSED"),
+        ("amqp://guest:guest@{}:{}/nowhere", "vhost nowhere not found"),
+        ("amqp://guest:s3cret/@{}:{}/", "AMQP_URL"),
+        ("amqp://guest:s3cret@{}:{}x/", "AMQP_URL"),
+        ("amqp://s3cret@{}:{}", "AMQP_URL"),
+        ("ftp://guest:s3cret@{}:{}", "AMQP_URL"),
+        ("amqp://guest:s3cret@{}:{}/?heartbeat=s3cret", "AMQP_URL"),
+        ("amqp://guest:s3cret@{}:{}/?tcp_options={{", "AMQP_URL"),
+    ],
+)
+def test_what_waiting_does_not_mend_is_one_line_without_the_password(
+    broker, start, ask, url, words
+):
+    url = url.format(*broker.address)
+    server = start("rpc_server.py", url=url)
+    assert server.ends() == 1
+    done = ask(url=url)
+    assert done.returncode == 1
+    for output in (server.read(), done.stderr):
+        assert re.fullmatch(r" \[!\] .+\n", output)
+        assert words in output
+        assert "s3cret" not in output
