@@ -32,7 +32,8 @@ TICK_SECONDS = 0.1  # a waiting call looks at its deadline this often
 RETRY_SECONDS = 0.25  # between two attempts to connect
 GRACE_SECONDS = 0.4  # past a deadline, for the broker to tell why; and for a goodbye
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on a longer one
-LOST = (AMQPError, AMQPConnectorException, OSError)  # what pika raises for an absent broker
+LOST = (AMQPError, AMQPConnectorException, OSError)  # pika's for a broker that it can't talk to
+UNESCAPED = "//[^/?#]*[/?#].*@"  # a password cut short: its rest would be shown as a host or port
 
 
 class RpcError(Exception):
@@ -54,6 +55,8 @@ class FibonacciRpcClient:
     def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         urls = re.split(r",\s*(?=amqps?://)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
+            if any(re.search(UNESCAPED, url) for url in urls):
+                raise ValueError
             self.nodes = [pika.URLParameters(url) for url in urls]
         except Exception as error:  # whatever its parsing stumbles on, in words with the password
             raise ValueError(f"AMQP_URL is malformed ({type(error).__name__})") from None
@@ -146,7 +149,7 @@ class FibonacciRpcClient:
 
     def diagnose(self) -> str:
         """Return why no answer came, as far as the broker tells."""
-        connection, self.connection = self.connection, None
+        connection, self.connection = self.connection, None  # the step's own, until it is in time
         try:
             queue = within(GRACE_SECONDS, self.count)
         except LOST as error:
@@ -161,14 +164,14 @@ class FibonacciRpcClient:
             return self.channel.queue_declare(queue=QUEUE, passive=True).method
 
     def explain(self, error: BaseException) -> str:
-        """Return what is wrong with the broker, in a line without the password."""
+        """Return what is wrong with the broker, in words for people."""
         where = ", ".join(f"{node.host}:{node.port}" for node in self.nodes)
         cause = getattr(error.args[0], "exception", error) if error.args else error
         if isinstance(cause, ConnectionRefusedError):
             return f"{where} refuses connections: is RabbitMQ running?"
         if isinstance(cause, (AMQPConnectorException, TimeoutError)):
             return f"{where} does not answer: is RabbitMQ overloaded, or the network down?"
-        return f"{where}: {cause}"
+        return f"{where} failed: {cause}"
 
     def close(self) -> None:
         """Close the connection, in GRACE_SECONDS at most; a later call would make a new one."""
@@ -211,7 +214,8 @@ def closed_if_late(connection: pika.BlockingConnection, deadline: float) -> Iter
         if time.monotonic() > deadline:
             raise TimeoutError
     except LOST:
-        connection.close()
+        if connection.is_open:
+            connection.close()
         raise
 
 

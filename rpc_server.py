@@ -2,8 +2,8 @@
 """RPC server over RabbitMQ: consumes rpc_queue, computes Fibonacci numbers, replies.
 
 Run `python rpc_server.py`, several times for more load; AMQP_URL names the broker. The design is
-that of https://www.rabbitmq.com/tutorials/tutorial-six-python, and each line beyond it answers
-a failure that it names.
+that of https://www.rabbitmq.com/tutorials/tutorial-six-python; each line beyond it answers a
+failure that it names.
 """
 
 import functools
@@ -30,9 +30,10 @@ TICK_SECONDS = 0.4  # within this an idle server notices that it is to stop
 CLOSE_SECONDS = 0.3  # what a goodbye may take: pika would wait half a minute for a frozen broker
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
 
-# What pika raises for a broker that it can't talk to, and the broker's words for what waiting
-# does not mend (a virtual host that "is down" and a limit that "is reached" may mend).
+# What pika raises for a broker that it can't talk to, and the broker's words for what waiting does
+# not mend (unlike a virtual host that "is down" or a connection limit that "is reached").
 LOST = (AMQPError, AMQPConnectorException, socket.gaierror, ssl.SSLError, ConnectionResetError)
+UNESCAPED = "//[^/?#]*[/?#].*@"  # a password cut short: its rest would be shown as a host or port
 FINAL = "CERTIFICATE_VERIFY_FAILED|ACCESS_REFUSED|NOT_ALLOWED(?!.* is (down|reached))"
 
 say = functools.partial(print, flush=True)  # line by line, through a pipe too
@@ -49,19 +50,19 @@ def fib(n: int) -> int:
 
 
 def answer(body: bytes) -> tuple[bytes, str | None]:
-    """Return the body and the AMQP `type` of the reply: "error" for a request refused or failed."""
-    # Length before value: int() of a megabyte of digits would outlast the heartbeats.
+    """Return the reply to a request, and its AMQP `type`: "error" if it was refused or failed."""
+    # The length goes first: int() of a megabyte of digits would outlast the heartbeats.
     if not (body.isdigit() and len(body) <= len(str(MAX_N)) and int(body) <= MAX_N):
         return b"send a whole number from 0 to %d as decimal digits" % MAX_N, "error"
     try:
         return b"%d" % fib(int(body)), None
-    except Exception as error:  # the client gets to know, whatever it is, and the server lives on
+    except Exception as error:  # whatever it is, the client gets to know and the server lives on
         words = f"{type(error).__name__}: {error}"
         return words[:200].encode(errors="backslashreplace"), "error"
 
 
 def reply(ch: BlockingChannel, props: pika.BasicProperties, body: bytes) -> None:
-    """Answer a request where it says, and show it, escaped and cut, on the terminal."""
+    """Answer a request where it says, and show it on the terminal, escaped and cut."""
     shown = repr(body[:40])[2:-1]
     if not props.reply_to:
         say(f" [!] fib({shown}) dropped: it has no reply_to")
@@ -79,10 +80,11 @@ def reply(ch: BlockingChannel, props: pika.BasicProperties, body: bytes) -> None
 
 
 def on_request(ch: BlockingChannel, method: Any, props: pika.BasicProperties, body: bytes) -> None:
-    """Reply, then acknowledge; but acknowledge first what comes back from a server that fell.
+    """Reply, then acknowledge; but first acknowledge what comes back from a server that fell.
 
-    It may be what felled it, and a classic queue counts no deliveries: so an innocent request is
-    answered now, and a poisonous one costs this server too, but no third.
+    It may be what felled it, and a classic queue counts no deliveries, it only marks them
+    (https://www.rabbitmq.com/docs/confirms#automatic-requeueing). An innocent request is answered
+    now; a poisonous one takes this server down too, but no third.
     """
     if method.redelivered:
         ch.basic_ack(delivery_tag=method.delivery_tag)
@@ -92,12 +94,12 @@ def on_request(ch: BlockingChannel, method: Any, props: pika.BasicProperties, bo
 
 
 def declare(connection: pika.BlockingConnection) -> BlockingChannel:
-    """Return a channel with rpc_queue: durable, as RabbitMQ 4.3 refuses shared transient queues."""
+    """Return a channel with rpc_queue: durable, as RabbitMQ 4.3 refuses transient shared queues."""
     channel = connection.channel()
     try:
         channel.queue_declare(queue=QUEUE, durable=True)
     except ChannelClosedByBroker as error:
-        if error.reply_code not in (403, 406):  # not ours to make, or there and of another make
+        if error.reply_code not in (403, 406):  # not ours to declare, or there and of another make
             raise
         channel = connection.channel()
     return channel
@@ -107,24 +109,24 @@ def serve(connection: pika.BlockingConnection, stopping: list[bool], unreadable:
     """Answer requests until told to stop; raise if connection, channel or queue are lost."""
     channel = declare(connection)
     # What pika can't parse (a timestamp header past the year 9999) breaks the connection before
-    # on_request sees it, and waits again at the queue's head: to be taken off unacknowledged.
+    # on_request sees it, and is back at the queue's head: this takes it off, acknowledged unseen.
     first: Any = channel.basic_get(queue=QUEUE, auto_ack=True) if unreadable else (None,)
     channel.basic_qos(prefetch_count=1)
     channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
     say(" [x] Awaiting RPC requests")
-    on_stop(lambda *_: stopping.append(True))  # the request in hand is finished first
+    on_stop(lambda *_: stopping.append(True))  # from here on the request in hand is finished first
     if first[0]:
         reply(channel, *first[1:])
     tick(connection)
     while not stopping:
         connection.process_data_events(time_limit=None)
-        if not (channel.is_open and channel.consumer_tags):  # pika does not tell
+        if not (channel.is_open and channel.consumer_tags):  # of neither does pika tell
             raise ConsumerCancelled(f"{QUEUE} was deleted, or the channel closed")
     threading.Timer(CLOSE_SECONDS, leave).start()
 
 
 def tick(connection: pika.BlockingConnection) -> None:
-    """Wake an idle server now and then; with a time_limit pika would make a timer for each wait."""
+    """Wake the server now and then; with a time_limit, pika would make a timer for each request."""
     connection.call_later(TICK_SECONDS, lambda: tick(connection))
 
 
@@ -135,17 +137,17 @@ def on_stop(action: Any) -> None:
 
 
 def leave(*_: Any) -> None:
-    """Exit at once: there is no request in hand, and pika's goodbye might wait for long."""
+    """Exit at once: there is no request in hand, and pika's own goodbye might take for ever."""
     os._exit(0)
 
 
 def explain(error: BaseException) -> str:
-    """Return what is wrong with the broker, in a line."""
+    """Return what is wrong with the broker, in words for people."""
     cause = getattr(error.args[0], "exception", error) if error.args else error
     if isinstance(cause, ConnectionRefusedError):
         return "refuses connections: is RabbitMQ running?"
     if isinstance(cause, (AMQPConnectorException, TimeoutError)):
-        return "does not answer: is RabbitMQ frozen, or the network?"
+        return "does not answer: is RabbitMQ overloaded, or the network down?"
     return f"failed: {cause}"
 
 
@@ -154,29 +156,31 @@ def main() -> None:
     on_stop(leave)
     try:
         urls = re.split(r",\s*(?=amqps?://)", os.environ.get("AMQP_URL") or DEFAULT_URL)
+        if any(re.search(UNESCAPED, url) for url in urls):
+            raise ValueError
         nodes = [pika.URLParameters(url) for url in urls]
-    except (
-        Exception
-    ) as error:  # whatever pika's parsing stumbles on; its words may hold the password
-        kind = type(error).__name__
-        sys.exit(f" [!] AMQP_URL is not of the form amqp://user:password@host:port/vhost ({kind})")
+    except Exception as error:  # whatever its parsing stumbles on, in words with the password
+        sys.exit(f" [!] AMQP_URL is malformed ({type(error).__name__})")
     where = ", ".join(f"{node.host}:{node.port}" for node in nodes)
     stopping: list[bool] = []
     pause, unreadable = MIN_PAUSE_SECONDS, False
     while not stopping:
+        began = time.monotonic()
         try:
             with pika.BlockingConnection(nodes) as connection:
-                pause = MIN_PAUSE_SECONDS
                 serve(connection, stopping, unreadable)
         except LOST as error:
             on_stop(leave)
             problem = f" [!] {where} {explain(error)}"
             if re.search(FINAL, problem):
-                sys.exit(f"{problem}: check AMQP_URL")
+                sys.exit(f"{problem}; check AMQP_URL")
             unreadable = isinstance(error, StreamLostError)
+            if time.monotonic() - began > MAX_PAUSE_SECONDS:  # it did serve
+                pause = MIN_PAUSE_SECONDS
             if not stopping:
-                print(problem, file=sys.stderr)
-                time.sleep(pause * random.uniform(0.5, 1))
+                wait = pause * random.uniform(0.5, 1)
+                print(f"{problem}; next attempt in {wait:.2f} s", file=sys.stderr)
+                time.sleep(wait)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
 

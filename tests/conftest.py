@@ -187,6 +187,11 @@ def docker_setup():
     return "up -d --wait"
 
 
+@pytest.fixture(scope="session")
+def docker_cleanup():
+    return ["kill", "down -v"]
+
+
 def docker_answers():
     try:
         run("docker", "info", stderr=subprocess.DEVNULL)
@@ -197,7 +202,7 @@ def docker_answers():
 
 @pytest.fixture(scope="session")
 def broker(request):
-    """The broker of the whole run."""
+    """The broker that all tests share."""
     if url := os.environ.get("AMQP_URL"):
         broker = Broker(url)
         with (

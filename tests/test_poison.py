@@ -7,7 +7,7 @@ import pytest
 from wire import ask, receive, request
 
 SUICIDE = "rpc_server.fib = lambda n: n if n != 13 else os.kill(os.getpid(), signal.SIGKILL)"
-SLEEP = "rpc_server.fib = lambda n: n if n != 13 else time.sleep(8)"
+SLEEP = "rpc_server.fib = lambda n: n if n != 13 else time.sleep(5)"
 
 
 class PastTheYear9999(datetime):
@@ -43,7 +43,7 @@ def test_a_request_held_by_a_server_that_was_merely_killed_is_answered_by_the_ne
 def test_a_request_that_costs_its_server_its_connection_comes_back_once(
     broker, start_server, channel
 ):
-    server = start_server(SLEEP, url=broker.url(heartbeat=2))
+    server = start_server(SLEEP, url=broker.url(heartbeat=1))
     request(channel, b"13")
     server.expect_exact(" [.] fib(13)")
     server.expect_exact(" [.] fib(13)")

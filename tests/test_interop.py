@@ -1,0 +1,71 @@
+"""The pair against clients and servers that are neither pika nor ours."""
+
+import os
+import subprocess
+
+import pytest
+from conftest import ROOT, run
+from pexpect.popen_spawn import PopenSpawn
+
+pytestmark = pytest.mark.interop
+
+INTEROP = ROOT / "tests/interop"
+PEERS = {
+    "amqplib": ("node", "peer.js", "apt-get install npm && npm install --prefix tests/interop"),
+    "bunny": ("ruby", "peer.rb", "apt-get install ruby ruby-bunny"),
+}
+FIB = {0: 0, 1: 1, 30: 832040, 100: 354224848179261915075}  # the last one exceeds 64 bits
+REFUSAL = "send a whole number from 0 to 20000 as decimal digits"
+
+
+@pytest.fixture(scope="session", params=PEERS)
+def peer(request):
+    """The command that runs a peer."""
+    language, program, install = PEERS[request.param]
+    try:
+        run(language, "-r", request.param, "-e", "0", cwd=INTEROP, stderr=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"no {request.param}: {install}")
+    return language, INTEROP / program
+
+
+@pytest.fixture
+def env(broker):
+    return {**os.environ, "AMQP_URL": broker.url()}
+
+
+@pytest.fixture
+def peer_client(peer, env):
+    """Run a peer's client to its end, and return the lines that it prints."""
+
+    def peer_client(*args):
+        command = *peer, "client", *map(str, args)
+        return run(*command, env=env, timeout=15).splitlines()
+
+    return peer_client
+
+
+@pytest.fixture
+def peer_server(peer, env):
+    """Start a peer's server and wait until it serves; it is killed when the test is over."""
+    server = PopenSpawn([*peer, "server"], timeout=15, env=env, encoding="utf-8")
+    try:
+        server.expect_exact(" [x] Awaiting RPC requests")
+        yield server
+    finally:
+        server.proc.kill()
+        server.proc.wait()
+
+
+@pytest.mark.parametrize("callback", ["callback", "direct"])
+def test_a_peers_client_gets_exact_answers_from_our_server(server, peer_client, callback):
+    assert peer_client(callback, *FIB) == [str(answer) for answer in FIB.values()]
+
+
+@pytest.mark.parametrize("callback", ["callback", "direct"])
+def test_a_peers_client_sees_the_refusal_of_a_bad_request(server, peer_client, callback):
+    assert peer_client(callback, -1, 30) == [f"error: {REFUSAL}", "832040"]
+
+
+def test_a_peers_server_answers_our_client(peer_server, client):
+    assert [client.call(n) for n in FIB] == list(FIB.values())
