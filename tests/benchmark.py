@@ -224,7 +224,7 @@ def test_benchmark(broker, servers):
                 for _ in range(LOAD_ROUNDS)
             ]
             mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-            row = f"{number} clients, {count} server{'s' * (count > 1)}"
+            row = f"clients: {number}, servers: {count}"
             print(f"| {row} | {mine / theirs:.1f} | {mine:.0f} | {theirs:.0f} |")
         servers()
 

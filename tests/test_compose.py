@@ -1,0 +1,46 @@
+"""docker-compose.yml as its user runs it."""
+
+import json
+import time
+
+import pytest
+from conftest import ComposeBroker
+
+
+@pytest.fixture
+def compose(broker):
+    if not isinstance(broker, ComposeBroker):
+        pytest.skip("the broker of this run is not the one of docker-compose.yml")
+    yield broker.compose
+    broker.compose("--profile demo rm --stop --force server client")
+
+
+def containers(compose):
+    lines = compose("--profile demo ps --all --format json").splitlines()
+    return sorted((line for line in map(json.loads, lines)), key=lambda line: line["Name"])
+
+
+def test_up_starts_the_broker_and_nothing_else_on_this_machine_alone(compose):
+    (broker,) = containers(compose)
+    assert (broker["Service"], broker["Health"]) == ("rabbitmq", "healthy")
+    published = [port for port in broker["Publishers"] if port["PublishedPort"]]
+    assert {port["TargetPort"] for port in published} >= {5672, 15672}
+    assert {port["URL"] for port in published} == {"127.0.0.1"}
+
+
+def test_one_command_runs_client_and_server_and_stop_ends_the_server_at_once(compose):
+    assert compose("run --rm client").endswith(" [x] Requesting fib(30)\n [.] Got 832040\n")
+    (server,) = (line for line in containers(compose) if line["Service"] == "server")
+    assert server["Health"] == "healthy"
+    assert compose("exec -T server id -u") != "0\n"
+    start = time.monotonic()
+    compose("stop server")
+    assert time.monotonic() - start < 5
+    (server,) = (line for line in containers(compose) if line["Service"] == "server")
+    assert server["ExitCode"] == 0
+
+
+def test_the_server_scales(compose):
+    compose("up -d --scale server=3 server")
+    assert [line["Service"] for line in containers(compose)].count("server") == 3
+    assert " [.] Got 832040" in compose("run --rm client")
