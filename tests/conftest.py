@@ -6,6 +6,7 @@ machine. Only the last two are ours to break: with AMQP_URL, the tests that do s
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -109,6 +110,9 @@ class OwnBroker(Broker):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s"
+
+    def connections(self):
+        return len(json.loads(self.ctl("list_connections", "pid", "--formatter", "json")))
 
     def close_connections(self):
         self.ctl("close_all_connections", "an operator did it")
@@ -327,10 +331,11 @@ def background():
 
 
 class Relay:
-    """A way to the broker that goes dead after so many answers; `dead` is set then."""
+    """A way to the broker that goes dead after so many answers, until it is revived."""
 
     def __init__(self, address, answers):
-        self.address, self.answers, self.dead = address, answers, threading.Event()
+        self.address, self.answers = address, answers
+        self.dead, self.revived = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sockets = [self.listener]
         port = self.listener.getsockname()[1]
@@ -350,15 +355,20 @@ class Relay:
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
                 sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
 
     def answer(self, source, sink):
         with contextlib.suppress(OSError):
             for _ in range(self.answers):
                 sink.sendall(source.recv(4096))
-            source.recv(4096)
-        self.dead.set()
+            answer = source.recv(4096)
+            self.dead.set()
+            self.revived.wait()
+            sink.sendall(answer)
+            self.pump(source, sink)
 
     def close(self):
+        self.revived.set()
         for sock in self.sockets:
             sock.close()
 

@@ -57,6 +57,7 @@ def test_where_the_broker_is_frozen(own_broker, client, server):
     client.call(1)
     with own_broker.frozen():
         assert "does not answer" in reason(client, 1)
+        assert client.connection is None  # it is left to the thread that waits for its answer
         assert "does not answer" in reason(client, 0.2)
         with takes(0):
             client.close()
@@ -119,14 +120,22 @@ def test_making_a_client_ends_in_time_wherever_the_broker_freezes(relay, answers
         FibonacciRpcClient(relay(answers).url, timeout=0.4)
 
 
-def test_what_came_too_late_is_closed(own_broker):
-    def connections():
-        return own_broker.ctl("list_connections", "pid").count("pid")
+@pytest.mark.parametrize("answers", range(3, 6))
+def test_a_connection_that_comes_too_late_is_closed(own_broker, relay, answers):
+    before = own_broker.connections()
+    way = relay(answers)
+    with pytest.raises(ConnectionError):
+        FibonacciRpcClient(way.url, timeout=0.4)
+    assert own_broker.connections() > before
+    way.revived.set()
+    own_broker.wait_until(10, lambda: own_broker.connections() <= before)
 
-    before = connections()
-    with own_broker.frozen(), pytest.raises(ConnectionError):
-        FibonacciRpcClient(own_broker.url(), timeout=0.4)
-    own_broker.wait_until(10, lambda: connections() == before)
+
+def test_a_connection_that_did_not_say_why_in_time_is_closed(own_broker, client, rpc_queue):
+    before = own_broker.connections()
+    with own_broker.frozen():
+        reason(client, 0.2)
+    own_broker.wait_until(10, lambda: own_broker.connections() < before)
 
 
 def test_waiting_costs_next_to_no_cpu(client, rpc_queue):

@@ -1,20 +1,12 @@
 """A request that takes its server down must not take down one server after another."""
 
 import signal
-from datetime import datetime
 
 import pytest
-from wire import ask, receive, request
+from wire import PastTheYear9999, ask, receive, request
 
 SUICIDE = "rpc_server.fib = lambda n: n if n != 13 else os.kill(os.getpid(), signal.SIGKILL)"
 SLEEP = "rpc_server.fib = lambda n: n if n != 13 else time.sleep(5)"
-
-
-class PastTheYear9999(datetime):
-    """A timestamp that RabbitMQ lets through and that breaks the connection of a pika consumer."""
-
-    def utctimetuple(self):
-        return (1970, 1, 1, 0, 0, 2**62)
 
 
 def test_a_request_that_costs_its_server_its_life_takes_two_servers_and_no_third(
@@ -34,10 +26,12 @@ def test_a_request_held_by_a_server_that_was_merely_killed_is_answered_by_the_ne
     holder = start_server("rpc_server.fib = lambda n: time.sleep(60)")
     queue, corr_id = request(channel, b"30")
     holder.expect_exact(" [.] fib(30)")
-    start_server()
+    other = start_server()
     assert holder.ends(signal.SIGKILL) == -signal.SIGKILL
     _, props, body = receive(channel, queue)
     assert (props.correlation_id, body) == (corr_id, b"832040")
+    assert other.ends(signal.SIGTERM) == 0
+    assert " [!]" not in other.read()
 
 
 def test_a_request_that_costs_its_server_its_connection_comes_back_once(

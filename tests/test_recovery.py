@@ -32,7 +32,7 @@ def test_a_request_is_sent_again_after(
         receive(channel, rpc_queue)
         break_it(how)
     start_server()
-    assert call.result() == 832040
+    assert call.result(2) == 832040
 
 
 @pytest.mark.parametrize("how", ["connections closed", "stopped", "killed", "frozen"])
@@ -94,6 +94,34 @@ def test_a_server_pauses_longer_and_longer_between_attempts_and_not_in_step_with
     first, second = (pauses for _, pauses in servers)
     assert time.monotonic() - began > max(sum(first[:-1]), sum(second[:-1]))
     assert first != second
+
+
+def test_a_server_that_did_serve_starts_with_a_short_pause_again(own_broker, start_server, client):
+    server = start_server("rpc_server.MAX_PAUSE_SECONDS = 1")
+    for _ in range(2):
+        began = time.monotonic()
+        while time.monotonic() < began + 1.1:
+            client.call(30)
+        own_broker.close_connections()
+        server.expect(r"next attempt in (.+) s\n")
+        assert float(server.match[1]) <= 0.5
+        server.awaits_requests()
+
+
+def test_a_server_tries_again_where_a_limit_is_reached(own_broker, start):
+    own_broker.ctl("set_vhost_limits", '{"max-connections": 0}')
+    server = start("rpc_server.py")
+    server.expect(r"limit .* is reached.*; next attempt in")
+    own_broker.ctl("clear_vhost_limits")
+    server.awaits_requests()
+
+
+def test_a_server_tries_again_where_the_host_is_not_known(start, ask):
+    url = "amqp://guest:guest@rabbit.invalid:5672/%2F"
+    server = start("rpc_server.py", url=url)
+    for _ in range(2):
+        server.expect(r" \[!\] rabbit.invalid:5672 failed: .*; next attempt in")
+    assert re.fullmatch(r" \[!\] rabbit.invalid:5672 failed: .+\n", ask(url=url).stderr)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from wire import receive, reply
+from wire import PastTheYear9999, receive, reply
 
 from rpc_client import NoServerError, RpcError
 
@@ -129,6 +129,17 @@ def test_an_answer_that_is_no_number_is_an_rpc_error(
     reply(channel, props, answer)
     with pytest.raises(RpcError, match="no number"):
         call.result(5)
+
+
+def test_a_reply_that_pika_can_not_parse_does_not_end_the_call(
+    client, rpc_queue, channel, background
+):
+    call = background(client.call, 30)
+    _, props, _ = receive(channel, rpc_queue)
+    reply(channel, props, b"1", headers={"when": PastTheYear9999(2000, 1, 1)})
+    _, props, _ = receive(channel, rpc_queue)
+    reply(channel, props, b"832040")
+    assert call.result(5) == 832040
 
 
 def test_no_rpc_queue_is_a_no_server_error_at_once(client):

@@ -1,10 +1,18 @@
 """What a plain pika peer does on the wire: to receive a message, to send a request, to reply."""
 
 import uuid
+from datetime import datetime
 
 import pika
 
 EXPECTED_WITHIN_SECONDS = 10
+
+
+class PastTheYear9999(datetime):
+    """A timestamp that RabbitMQ lets through and that breaks the connection of a pika consumer."""
+
+    def utctimetuple(self):
+        return (1970, 1, 1, 0, 0, 2**62)
 
 
 def receive(channel, queue):
