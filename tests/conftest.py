@@ -16,6 +16,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pika
 import port_for
@@ -333,13 +334,15 @@ def background():
 class Relay:
     """A way to the broker that goes dead after so many answers, until it is revived."""
 
-    def __init__(self, address, answers):
-        self.address, self.answers = address, answers
+    def __init__(self, broker, answers):
+        self.address, self.answers = broker.address, answers
         self.dead, self.revived = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sockets = [self.listener]
+        url = urlsplit(broker.url())
+        user, at, _ = url.netloc.rpartition("@")
         port = self.listener.getsockname()[1]
-        self.url = f"amqp://guest:guest@127.0.0.1:{port}/%2F"
+        self.url = url._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -377,9 +380,7 @@ class Relay:
 def relay(broker):
     """Connections to the broker that go dead after so many answers of it."""
     with contextlib.ExitStack() as stack:
-        yield lambda answers: stack.enter_context(
-            contextlib.closing(Relay(broker.address, answers))
-        )
+        yield lambda answers: stack.enter_context(contextlib.closing(Relay(broker, answers)))
 
 
 @pytest.fixture
