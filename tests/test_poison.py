@@ -30,6 +30,7 @@ def test_a_request_held_by_a_server_that_was_merely_killed_is_answered_by_the_ne
     assert holder.ends(signal.SIGKILL) == -signal.SIGKILL
     _, props, body = receive(channel, queue)
     assert (props.correlation_id, body) == (corr_id, b"832040")
+    assert ask(channel, b"30")[1] == b"832040"
     assert other.ends(signal.SIGTERM) == 0
     assert " [!]" not in other.read()
 
