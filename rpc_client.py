@@ -30,14 +30,18 @@ QUEUE = "rpc_queue"
 TIMEOUT_SECONDS = 10.0
 TICK_SECONDS = 0.1  # a waiting call looks at its deadline this often
 RETRY_SECONDS = 0.25  # between two attempts to connect
-GRACE_SECONDS = 0.4  # past a deadline, for the broker to tell why; and for a goodbye
+GRACE_SECONDS = 0.4  # after the deadline, to ask the broker why; also what close() may take
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on a longer one
-LOST = (AMQPError, AMQPConnectorException, OSError)  # pika's for a broker that it can't talk to
-UNESCAPED = "//[^/?#]*[/?#].*@"  # a password cut short: its rest would be shown as a host or port
+
+# pika's ways to say that it can't talk to the broker (UnicodeError: a host name that can't be one)
+LOST = (AMQPError, AMQPConnectorException, OSError, UnicodeError)
+# An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
+URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
+URL_HINT = "is it amqp://user:password@host:port/vhost, percent-encoded?"
 
 
 class RpcError(Exception):
-    """The server refused the request or failed at it, in its words; or its answer is no number."""
+    """The server refused the request or failed, in its words; or the answer is not a number."""
 
 
 class NoServerError(RpcError):
@@ -55,21 +59,23 @@ class FibonacciRpcClient:
     def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         urls = re.split(r",\s*(?=amqps?://)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
-            if any(re.search(UNESCAPED, url) for url in urls):
+            if not all(re.fullmatch(URL_FORM, url) for url in urls):
                 raise ValueError
             self.nodes = [pika.URLParameters(url) for url in urls]
-        except Exception as error:  # whatever its parsing stumbles on, in words with the password
-            raise ValueError(f"AMQP_URL is malformed ({type(error).__name__})") from None
+        except Exception as error:  # whatever pika's parsing stumbles on, with the password in it
+            kind = type(error).__name__
+            raise ValueError(f"AMQP_URL is malformed ({kind}): {URL_HINT}") from None
         self.connection: pika.BlockingConnection | None = None
         self.response: bytes | RpcError | None = None
         try:
-            self.connect(timeout)
+            self.connect(min(timeout, TIMEOUT_SECONDS))
         except LOST as error:
             raise ConnectionError(self.explain(error)) from None
 
     def connect(self, seconds: float) -> None:
-        for node in self.nodes:  # pika's own time-outs know nothing of our deadline
+        for node in self.nodes:  # pika's own limits know nothing of our deadline
             node.socket_timeout = node.stack_timeout = seconds / len(self.nodes)
+            node.connection_attempts = 1
         self.connection, self.channel, self.callback_queue = within(seconds, self.open)
 
     def open(self, deadline: float) -> tuple[pika.BlockingConnection, BlockingChannel, str]:
@@ -84,9 +90,10 @@ class FibonacciRpcClient:
         return connection, channel, callback_queue
 
     def on_response(self, ch: Any, method: Any, props: pika.BasicProperties, body: bytes) -> None:
-        """Take the first answer to the request in hand, and no late, doubled or foreign one."""
+        """Take the first answer to the present request; ignore late, repeated and foreign ones."""
         if self.response is None and props.correlation_id == self.corr_id:
-            self.response = RpcError(repr(body[:200])[2:-1]) if props.type == "error" else body
+            words = repr(body[:200])[2:-1] or "the server failed and gave no reason"
+            self.response = RpcError(words) if props.type == "error" else body
 
     def on_return(self, ch: Any, method: Any, props: pika.BasicProperties, body: bytes) -> None:
         """Learn that there is no queue for the request."""
@@ -94,12 +101,15 @@ class FibonacciRpcClient:
             self.response = NoServerError(f"there is no {QUEUE}: start a server")
 
     def call(self, n: int, timeout: float | None = TIMEOUT_SECONDS) -> int:
-        """Return fib(n), computed by a server within `timeout` seconds (None: however long).
+        """Return fib(n), computed by a server within `timeout` seconds (None: wait for ever).
 
-        A lost connection is made anew and the request sent again: a second run does no harm.
-        Raises RpcError, NoServerError, TypeError for an `n` that is no integer, and TimeoutError,
-        which says why there was no answer as far as the broker tells.
+        A lost connection is re-established and the request sent again: a second run does no harm.
+        Raises RpcError, NoServerError, TimeoutError with the reason as far as the broker can tell,
+        TypeError if `n` is not an integer, ValueError if Python writes no integer that long or
+        `timeout` is not above 0.
         """
+        if timeout is not None and not timeout > 0:
+            raise ValueError("timeout must be above 0")
         request = b"%d" % operator.index(n)
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         self.corr_id = str(uuid.uuid4())
@@ -116,17 +126,18 @@ class FibonacciRpcClient:
                 self.wait(deadline)
             except LOST as error:
                 self.close()
-                problem = self.explain(error)
+                if not (problem and isinstance(error, TimeoutError)):  # the last tries are short
+                    problem = self.explain(error)
                 time.sleep(min(RETRY_SECONDS, left / 2))
         if isinstance(self.response, RpcError):
             raise self.response
         try:
             return int(self.response)
         except ValueError:
-            raise RpcError(f"the answer is no number: {self.response[:40]!r}") from None
+            raise RpcError(f"the answer is not a number: {self.response[:40]!r}") from None
 
     def ask(self, request: bytes, deadline: float) -> None:
-        """Publish the request: to come back if there is no queue, to expire when nobody waits."""
+        """Publish the request; it is returned if there is no queue, and expires at the deadline."""
         left_ms = max(deadline - time.monotonic(), 0) * 1000
         self.channel.basic_publish(
             exchange="",
@@ -141,15 +152,15 @@ class FibonacciRpcClient:
         )
 
     def wait(self, deadline: float) -> None:
-        """Have pika read, and send heartbeats: it does nothing between our calls."""
+        """Process I/O until the answer or the deadline: pika does none between our calls."""
         while self.response is None and time.monotonic() < deadline:
             self.channel.connection.process_data_events(time_limit=None)
-            if not (self.channel.is_open and self.channel.consumer_tags):  # pika does not tell
-                raise ConsumerCancelled("the callback queue was deleted, or the channel closed")
+            if not (self.channel.is_open and self.channel.consumer_tags):
+                raise ConsumerCancelled("closed the channel or deleted the queue: see its log")
 
     def diagnose(self) -> str:
         """Return why no answer came, as far as the broker tells."""
-        connection, self.connection = self.connection, None  # the step's own, until it is in time
+        connection, self.connection = self.connection, None  # not ours until the thread is done
         try:
             queue = within(GRACE_SECONDS, self.count)
         except LOST as error:
@@ -188,7 +199,7 @@ class FibonacciRpcClient:
 
 
 def within(seconds: float, step: Callable[[float], Any]) -> Any:
-    """Return step(deadline), which pika does not limit; or raise TimeoutError and leave it be."""
+    """Return step(deadline), for which pika has no time limit; or raise TimeoutError without it."""
     future: Future[Any] = Future()
     deadline = time.monotonic() + seconds
 
@@ -208,7 +219,7 @@ def within(seconds: float, step: Callable[[float], Any]) -> Any:
 
 @contextlib.contextmanager
 def closed_if_late(connection: pika.BlockingConnection, deadline: float) -> Iterator[None]:
-    """Close the connection if the block fails, or ends when nobody waits for it any more."""
+    """Close the connection if the block fails, or ends after the deadline: nobody wants it then."""
     try:
         yield
         if time.monotonic() > deadline:
@@ -220,7 +231,7 @@ def closed_if_late(connection: pika.BlockingConnection, deadline: float) -> Iter
 
 
 def tick(connection: pika.BlockingConnection) -> None:
-    """Wake a waiting call now and then; with a time_limit pika would make a timer for each."""
+    """Wake a waiting call now and then: one timer a tick, where a time_limit makes one a call."""
     connection.call_later(TICK_SECONDS, lambda: tick(connection))
 
 

@@ -6,13 +6,11 @@ that of https://www.rabbitmq.com/tutorials/tutorial-six-python; each line beyond
 failure that it names.
 """
 
-import functools
+import contextlib
 import os
 import random
 import re
 import signal
-import socket
-import ssl
 import sys
 import threading
 import time
@@ -30,13 +28,22 @@ TICK_SECONDS = 0.4  # within this an idle server notices that it is to stop
 CLOSE_SECONDS = 0.3  # what a goodbye may take: pika would wait half a minute for a frozen broker
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
 
-# What pika raises for a broker that it can't talk to, and the broker's words for what waiting does
-# not mend (unlike a virtual host that "is down" or a connection limit that "is reached").
-LOST = (AMQPError, AMQPConnectorException, socket.gaierror, ssl.SSLError, ConnectionResetError)
-UNESCAPED = "//[^/?#]*[/?#].*@"  # a password cut short: its rest would be shown as a host or port
-FINAL = "CERTIFICATE_VERIFY_FAILED|ACCESS_REFUSED|NOT_ALLOWED(?!.* is (down|reached))"
+# pika's ways to say that it can't talk to the broker (UnicodeError: a host name that can't be one)
+LOST = (AMQPError, AMQPConnectorException, OSError, UnicodeError)
+# What the broker says of things that waiting does not mend, as against those that it may mend.
+FINAL = (
+    "CERTIFICATE_VERIFY_FAILED|(ACCESS_REFUSED|NOT_ALLOWED)"
+    "(?!.*(vhost .* is down|limit .* is reached|in exclusive use))"
+)
+# An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
+URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
+URL_HINT = "is it amqp://user:password@host:port/vhost, percent-encoded?"
 
-say = functools.partial(print, flush=True)  # line by line, through a pipe too
+
+def say(line: str, file: Any = None) -> None:
+    """Print a line at once, through a pipe too; a log that is full or gone ends no service."""
+    with contextlib.suppress(OSError):
+        print(line, file=file, flush=True)
 
 
 def fib(n: int) -> int:
@@ -62,7 +69,7 @@ def answer(body: bytes) -> tuple[bytes, str | None]:
 
 
 def reply(ch: BlockingChannel, props: pika.BasicProperties, body: bytes) -> None:
-    """Answer a request where it says, and show it on the terminal, escaped and cut."""
+    """Send the answer to the request's reply_to; show the request, escaped and cut."""
     shown = repr(body[:40])[2:-1]
     if not props.reply_to:
         say(f" [!] fib({shown}) dropped: it has no reply_to")
@@ -80,11 +87,11 @@ def reply(ch: BlockingChannel, props: pika.BasicProperties, body: bytes) -> None
 
 
 def on_request(ch: BlockingChannel, method: Any, props: pika.BasicProperties, body: bytes) -> None:
-    """Reply, then acknowledge; but first acknowledge what comes back from a server that fell.
+    """Reply, then acknowledge; but acknowledge a redelivered request first.
 
-    It may be what felled it, and a classic queue counts no deliveries, it only marks them
-    (https://www.rabbitmq.com/docs/confirms#automatic-requeueing). An innocent request is answered
-    now; a poisonous one takes this server down too, but no third.
+    It may have crashed the server that held it, and a classic queue marks redeliveries but does
+    not count them (https://www.rabbitmq.com/docs/confirms#automatic-requeueing). A harmless request
+    is answered now; a poisonous one crashes this server too, but no third.
     """
     if method.redelivered:
         ch.basic_ack(delivery_tag=method.delivery_tag)
@@ -99,7 +106,7 @@ def declare(connection: pika.BlockingConnection) -> BlockingChannel:
     try:
         channel.queue_declare(queue=QUEUE, durable=True)
     except ChannelClosedByBroker as error:
-        if error.reply_code not in (403, 406):  # not ours to declare, or there and of another make
+        if error.reply_code not in (403, 406):  # no right to declare it, or declared differently
             raise
         channel = connection.channel()
     return channel
@@ -109,24 +116,24 @@ def serve(connection: pika.BlockingConnection, stopping: list[bool], unreadable:
     """Answer requests until told to stop; raise if connection, channel or queue are lost."""
     channel = declare(connection)
     # What pika can't parse (a timestamp header past the year 9999) breaks the connection before
-    # on_request sees it, and is back at the queue's head: this takes it off, acknowledged unseen.
+    # on_request sees it, and is back at the queue's head: taken with auto_ack, it is gone.
     first: Any = channel.basic_get(queue=QUEUE, auto_ack=True) if unreadable else (None,)
     channel.basic_qos(prefetch_count=1)
     channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
     say(" [x] Awaiting RPC requests")
-    on_stop(lambda *_: stopping.append(True))  # from here on the request in hand is finished first
+    on_stop(lambda *_: stopping.append(True))  # from here on, the request in hand comes first
     if first[0]:
         reply(channel, *first[1:])
     tick(connection)
     while not stopping:
         connection.process_data_events(time_limit=None)
-        if not (channel.is_open and channel.consumer_tags):  # of neither does pika tell
-            raise ConsumerCancelled(f"{QUEUE} was deleted, or the channel closed")
-    threading.Timer(CLOSE_SECONDS, leave).start()
+        if not (channel.is_open and channel.consumer_tags):
+            raise ConsumerCancelled("closed the channel or deleted the queue: see its log")
+    threading.Timer(CLOSE_SECONDS, leave).start()  # should the broker not answer close()
 
 
 def tick(connection: pika.BlockingConnection) -> None:
-    """Wake the server now and then; with a time_limit, pika would make a timer for each request."""
+    """Wake the server now and then: one timer a tick, where a time_limit makes one a request."""
     connection.call_later(TICK_SECONDS, lambda: tick(connection))
 
 
@@ -137,7 +144,7 @@ def on_stop(action: Any) -> None:
 
 
 def leave(*_: Any) -> None:
-    """Exit at once: there is no request in hand, and pika's own goodbye might take for ever."""
+    """Exit at once: no request is in hand, and pika's close() might never return."""
     os._exit(0)
 
 
@@ -156,11 +163,11 @@ def main() -> None:
     on_stop(leave)
     try:
         urls = re.split(r",\s*(?=amqps?://)", os.environ.get("AMQP_URL") or DEFAULT_URL)
-        if any(re.search(UNESCAPED, url) for url in urls):
+        if not all(re.fullmatch(URL_FORM, url) for url in urls):
             raise ValueError
         nodes = [pika.URLParameters(url) for url in urls]
-    except Exception as error:  # whatever its parsing stumbles on, in words with the password
-        sys.exit(f" [!] AMQP_URL is malformed ({type(error).__name__})")
+    except Exception as error:  # whatever pika's parsing stumbles on; its words show the password
+        sys.exit(f" [!] AMQP_URL is malformed ({type(error).__name__}): {URL_HINT}")
     where = ", ".join(f"{node.host}:{node.port}" for node in nodes)
     stopping: list[bool] = []
     pause, unreadable = MIN_PAUSE_SECONDS, False
@@ -174,12 +181,13 @@ def main() -> None:
             problem = f" [!] {where} {explain(error)}"
             if re.search(FINAL, problem):
                 sys.exit(f"{problem}; check AMQP_URL")
-            unreadable = isinstance(error, StreamLostError)
-            if time.monotonic() - began > MAX_PAUSE_SECONDS:  # it did serve
+            network = re.search("EOF|Reset|Pipe|Timeout", str(error))
+            unreadable = isinstance(error, StreamLostError) and not network
+            if unreadable or time.monotonic() - began > MAX_PAUSE_SECONDS:  # then it did serve
                 pause = MIN_PAUSE_SECONDS
             if not stopping:
                 wait = pause * random.uniform(0.5, 1)
-                print(f"{problem}; next attempt in {wait:.2f} s", file=sys.stderr)
+                say(f"{problem}; next attempt in {wait:.2f} s", file=sys.stderr)
                 time.sleep(wait)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
 

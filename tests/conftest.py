@@ -31,6 +31,9 @@ RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # Debian's and Ubuntu's, for any user 
 NO_BROKER = "no broker: set AMQP_URL, start Docker, or run: apt-get install rabbitmq-server"
 IN_USE = "AMQP_URL's broker has an rpc_queue: give the tests a virtual host without one"
 
+# Run in the background, as by a gate, a shell has its commands ignore Ctrl-C, and theirs too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 rabbitmq_server = rabbitmq_proc(server=f"{RABBITMQ}/rabbitmq-server", ctl=f"{RABBITMQ}/rabbitmqctl")
 
 

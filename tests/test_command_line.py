@@ -60,6 +60,18 @@ def test_ctrl_c_ends_the_client_with_status_130(rpc_queue, start):
     assert client.read().strip() == ""
 
 
+def test_any_positive_timeout_will_do(server, ask):
+    for timeout in ("0.2", "1e10", "inf"):
+        assert ask("--timeout", timeout).stdout.endswith(" [.] Got 832040\n")
+
+
+def test_a_server_whose_output_nobody_takes_serves_on(start_server, broker, client):
+    server = start_server()
+    server.proc.stdout.close()
+    for _ in range(3):
+        assert client.call(30) == 832040
+
+
 @pytest.mark.parametrize("module", ["rpc_server", "rpc_client"])
 def test_importing_connects_nowhere_and_prints_nothing(module):
     env = {**os.environ, "AMQP_URL": "not a url"}

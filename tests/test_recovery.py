@@ -77,7 +77,7 @@ def test_a_server_waits_for_its_broker_and_says_so_in_a_line(own_broker, start):
 
 def test_a_server_declares_its_queue_again_when_someone_deletes_it(server, channel):
     channel.queue_delete("rpc_queue")
-    server.expect_exact("rpc_queue was deleted")
+    server.expect_exact("deleted the queue")
     server.awaits_requests()
     assert ask(channel, b"30")[1] == b"832040"
 
@@ -116,6 +116,23 @@ def test_a_server_tries_again_where_a_limit_is_reached(own_broker, start):
     server.awaits_requests()
 
 
+def test_a_server_tries_again_where_another_consumer_has_the_queue_to_itself(channel, start):
+    channel.queue_declare("rpc_queue", durable=True)
+    channel.basic_consume("rpc_queue", print, exclusive=True)
+    server = start("rpc_server.py")
+    server.expect("in exclusive use.*; next attempt in")
+    channel.close()
+    server.awaits_requests()
+
+
+def test_where_the_broker_closes_the_channel_for_want_of_a_right(own_broker, rpc_queue, ask):
+    own_broker.ctl("add_user", "mute", "secret")
+    own_broker.ctl("set_permissions", "mute", ".*", "^$", ".*")
+    done = ask("--timeout", "1", url=own_broker.url().replace("guest:guest", "mute:secret"))
+    own_broker.ctl("delete_user", "mute")
+    assert re.fullmatch(r" \[!\] .* closed the channel or .*: see its log\n", done.stderr)
+
+
 def test_a_server_tries_again_where_the_host_is_not_known(start, ask):
     url = "amqp://guest:guest@rabbit.invalid:5672/%2F"
     server = start("rpc_server.py", url=url)
@@ -131,6 +148,7 @@ def test_a_server_tries_again_where_the_host_is_not_known(start, ask):
         ("amqp://guest:guest@{}:{}/nowhere", "vhost nowhere not found"),
         ("amqp://guest:s3cret/@{}:{}/", "AMQP_URL"),
         ("amqp://guest:1/s3cret@{}:{}/", "AMQP_URL"),
+        ("amqp:/guest:s3cret@{}:{}/", "AMQP_URL"),
         ("amqp://guest:p@s3cret/w@{}:{}/", "AMQP_URL"),
         ("amqp://guest:s3cret@{}:{}x/", "AMQP_URL"),
         ("amqp://s3cret@{}:{}", "AMQP_URL"),

@@ -104,10 +104,27 @@ def test_just_below_the_ceiling_the_expiration_is_taken(client, rpc_queue, chann
 
 
 @pytest.mark.parametrize("n", [3.0, "30", None, b"30", [30]])
-def test_no_integer_is_a_type_error_and_nothing_is_sent(client, rpc_queue, channel, n):
+def test_what_is_not_an_integer_is_a_type_error_and_nothing_is_sent(client, rpc_queue, channel, n):
     with pytest.raises(TypeError):
         client.call(n)
     assert channel.basic_get(rpc_queue)[0] is None
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_timeout_that_is_not_above_0_is_a_value_error_and_nothing_is_sent(
+    client, rpc_queue, channel, timeout
+):
+    with pytest.raises(ValueError, match="above 0"):
+        client.call(30, timeout)
+    assert channel.basic_get(rpc_queue)[0] is None
+
+
+def test_an_error_reply_without_words_is_an_rpc_error(client, rpc_queue, channel, background):
+    call = background(client.call, 30)
+    _, props, _ = receive(channel, rpc_queue)
+    reply(channel, props, b"", type="error")
+    with pytest.raises(RpcError, match="no reason"):
+        call.result(5)
 
 
 def test_an_error_reply_is_an_rpc_error_in_the_servers_words(
@@ -121,13 +138,13 @@ def test_an_error_reply_is_an_rpc_error_in_the_servers_words(
 
 
 @pytest.mark.parametrize("answer", [b"", b"many", b"\xff", b"3.5", b"9" * 10_000])
-def test_an_answer_that_is_no_number_is_an_rpc_error(
+def test_an_answer_that_is_not_a_number_is_an_rpc_error(
     client, rpc_queue, channel, background, answer
 ):
     call = background(client.call, 30)
     _, props, _ = receive(channel, rpc_queue)
     reply(channel, props, answer)
-    with pytest.raises(RpcError, match="no number"):
+    with pytest.raises(RpcError, match="not a number"):
         call.result(5)
 
 
