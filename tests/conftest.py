@@ -208,9 +208,7 @@ def docker_answers():
         return False
 
 
-@pytest.fixture(scope="session")
-def broker(request):
-    """The broker that all tests share."""
+def find_broker(request):
     if url := os.environ.get("AMQP_URL"):
         broker = Broker(url)
         with (
@@ -235,6 +233,15 @@ def broker(request):
     return pytest.exit(NO_BROKER, returncode=1)
 
 
+@pytest.fixture(scope="session")
+def broker(request):
+    """The broker that all tests share; they leave no rpc_queue behind."""
+    broker = find_broker(request)
+    yield broker
+    with broker.channel() as channel:
+        channel.queue_delete("rpc_queue")
+
+
 @pytest.fixture
 def own_broker(broker):
     """The broker, for a test that breaks it."""
@@ -245,10 +252,7 @@ def own_broker(broker):
 
 @pytest.fixture(autouse=True)
 def no_rpc_queue(broker):
-    """Each test starts without an rpc_queue and leaves none."""
-    with broker.channel() as channel:
-        channel.queue_delete("rpc_queue")
-    yield
+    """Each test starts without an rpc_queue."""
     with broker.channel() as channel:
         channel.queue_delete("rpc_queue")
 

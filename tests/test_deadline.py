@@ -25,7 +25,7 @@ def reason(client, timeout):
     return str(e.value).partition(": ")[2]
 
 
-@pytest.mark.parametrize("timeout", [0.2, 1.5])
+@pytest.mark.parametrize("timeout", [0.2, 1])
 def test_where_no_server_is_consuming(client, rpc_queue, timeout):
     assert reason(client, timeout) == "no server is consuming"
 
@@ -47,7 +47,7 @@ def test_where_the_queue_has_gone(client, rpc_queue, channel, background):
 
 def test_where_the_broker_is_down(own_broker, client, rpc_queue):
     with own_broker.stopped():
-        assert str(own_broker.address[1]) in reason(client, 1)
+        assert str(own_broker.address[1]) in reason(client, 0.5)
         assert str(own_broker.address[1]) in reason(client, 0.2)
         with takes(0):
             client.close()
@@ -56,7 +56,7 @@ def test_where_the_broker_is_down(own_broker, client, rpc_queue):
 def test_where_the_broker_is_frozen(own_broker, client, server):
     client.call(1)
     with own_broker.frozen():
-        assert "does not answer" in reason(client, 1)
+        assert "does not answer" in reason(client, 0.5)
         assert client.connection is None  # it is left to the thread that waits for its answer
         assert "does not answer" in reason(client, 0.2)
         with takes(0):
@@ -73,7 +73,7 @@ def test_where_the_broker_freezes_in_mid_call(own_broker, client, rpc_queue, cha
 
 def test_where_the_broker_is_out_of_memory(own_broker, client, server):
     with own_broker.out_of_memory():
-        assert "does not answer" in reason(client, 1)
+        assert "does not answer" in reason(client, 0.5)
         assert "does not answer" in reason(client, 0.2)
         with takes(0):
             client.close()
@@ -140,5 +140,5 @@ def test_a_connection_that_did_not_say_why_in_time_is_closed(own_broker, client,
 def test_waiting_costs_next_to_no_cpu(client, rpc_queue):
     start = time.process_time()
     with pytest.raises(TimeoutError):
-        client.call(30, timeout=2)
-    assert time.process_time() - start < 0.1
+        client.call(30, timeout=1)
+    assert time.process_time() - start < 0.05
