@@ -377,6 +377,11 @@ class Relay:
             sink.sendall(answer)
             self.pump(source, sink)
 
+    def cut(self):
+        """Break the connections that there are; new ones may come."""
+        for sock in self.sockets[1:]:
+            sock.shutdown(socket.SHUT_RDWR)
+
     def close(self):
         self.revived.set()
         for sock in self.sockets:
