@@ -113,7 +113,7 @@ class FibonacciRpcClient:
         request = b"%d" % operator.index(n)
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         self.corr_id = str(uuid.uuid4())
-        self.response, problem = None, ""
+        self.response, problem, lost = None, "", False
         while self.response is None:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -124,7 +124,11 @@ class FibonacciRpcClient:
                 problem = ""
                 self.ask(request, deadline)
                 self.wait(deadline)
+                if lost and isinstance(self.response, NoServerError):
+                    self.response = None  # the queue went with the broker: its server may be back
+                    raise ConsumerCancelled(f"has lost {QUEUE}")
             except LOST as error:
+                lost = True
                 self.close()
                 if not (problem and isinstance(error, TimeoutError)):  # the last tries are short
                     problem = self.explain(error)

@@ -43,6 +43,19 @@ def test_a_client_and_a_server_go_on_after(how, client, server, break_it):
     assert client.call(31, timeout=1) == 1346269
 
 
+def test_a_request_is_sent_again_where_the_queue_went_with_the_connection(
+    own_broker, client, rpc_queue, background, start_server
+):
+    call = background(client.call, 30, timeout=20)
+    with own_broker.channel() as channel:
+        receive(channel, rpc_queue)
+        channel.queue_delete(rpc_queue)
+    own_broker.close_connections()
+    own_broker.wait_until(5, own_broker.connections)  # the client is back, and asks in vain
+    start_server()
+    assert call.result(5) == 832040
+
+
 def test_a_client_idle_past_its_heartbeats_calls_again(own_broker, server):
     with FibonacciRpcClient(own_broker.url(heartbeat=1)) as client:
         name = client.callback_queue
