@@ -130,7 +130,7 @@ class FibonacciRpcClient:
             except LOST as error:
                 lost = True
                 self.close()
-                if not (problem and isinstance(error, TimeoutError)):  # the last tries are short
+                if not problem or left > GRACE_SECONDS:  # a shorter try tells nothing new
                     problem = self.explain(error)
                 time.sleep(min(RETRY_SECONDS, left / 2))
         if isinstance(self.response, RpcError):

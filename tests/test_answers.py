@@ -3,8 +3,6 @@
 import sys
 import time
 
-import pytest
-
 import rpc_server
 
 
@@ -30,6 +28,6 @@ def test_the_longest_answer_is_one_that_python_reads():
     assert digits < sys.int_info.default_max_str_digits == 4300
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 30, 93, 20_000])
-def test_a_call_returns_what_fib_returns(server, client, n):
-    assert client.call(n) == rpc_server.fib(n)
+def test_a_call_returns_what_fib_returns(server, client):
+    for n in (0, 1, 2, 30, 93, 20_000):
+        assert client.call(n) == rpc_server.fib(n)

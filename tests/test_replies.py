@@ -26,12 +26,12 @@ NO_DIGITS = [b"", b"x", b"+5", b" 5", b"5\n", b"1_0", b"1.5", b"0x10", b"NaN", *
 OUT_OF_BOUNDS = [b"-1", b"20001", b"000000005", b"9" * 1_000_000]
 
 
-@pytest.mark.parametrize("body", NO_DIGITS + OUT_OF_BOUNDS, ids=lambda body: repr(body[:12]))
-def test_a_bad_request_gets_an_error_reply_and_the_server_serves_on(server, channel, body):
-    props, answer = ask(channel, body)
-    assert (props.type, answer) == ("error", REFUSAL)
-    props, answer = ask(channel, b"30")
-    assert (props.type, answer) == (None, b"832040")
+def test_a_bad_request_gets_an_error_reply_and_the_server_serves_on(server, channel):
+    for body in NO_DIGITS + OUT_OF_BOUNDS:
+        props, answer = ask(channel, body)
+        assert (props.type, answer) == ("error", REFUSAL), body[:12]
+        props, answer = ask(channel, b"30")
+        assert (props.type, answer) == (None, b"832040")
     assert server.ends(signal.SIGTERM) == 0
     assert channel.basic_get("rpc_queue")[0] is None
 
