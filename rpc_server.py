@@ -7,6 +7,7 @@ failure that it names.
 """
 
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -28,12 +29,13 @@ TICK_SECONDS = 0.4  # within this an idle server notices that it is to stop
 CLOSE_SECONDS = 0.3  # what a goodbye may take: pika would wait half a minute for a frozen broker
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
 
-# pika's ways to say that it can't talk to the broker (UnicodeError: a host name that can't be one)
-LOST = (AMQPError, AMQPConnectorException, OSError, UnicodeError)
-# What the broker says of things that waiting does not mend, as against those that it may mend.
+# pika's ways to say that it can't talk to the broker (the last two: to a host or with an option of
+# the URL that can't be one)
+LOST = (AMQPError, AMQPConnectorException, OSError, ValueError, TypeError)
+# What waiting does not mend, but for the cases that it may mend.
 FINAL = (
     "CERTIFICATE_VERIFY_FAILED|(ACCESS_REFUSED|NOT_ALLOWED)"
-    "(?!.*(vhost .* is down|limit .* is reached|in exclusive use))"
+    "(?!.*(vhost .* is down|limit|in exclusive use|returned an error))"
 )
 # An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
 URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
@@ -115,26 +117,31 @@ def declare(connection: pika.BlockingConnection) -> BlockingChannel:
 def serve(connection: pika.BlockingConnection, stopping: list[bool], unreadable: bool) -> None:
     """Answer requests until told to stop; raise if connection, channel or queue are lost."""
     channel = declare(connection)
-    # What pika can't parse (a timestamp header past the year 9999) breaks the connection before
-    # on_request sees it, and is back at the queue's head: taken with auto_ack, it is gone.
-    first: Any = channel.basic_get(queue=QUEUE, auto_ack=True) if unreadable else (None,)
-    channel.basic_qos(prefetch_count=1)
-    channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
-    say(" [x] Awaiting RPC requests")
-    on_stop(lambda *_: stopping.append(True))  # from here on, the request in hand comes first
-    if first[0]:
-        reply(channel, *first[1:])
-    tick(connection)
-    while not stopping:
-        connection.process_data_events(time_limit=None)
-        if not (channel.is_open and channel.consumer_tags):
-            raise ConsumerCancelled("closed the channel or deleted the queue: see its log")
-    threading.Timer(CLOSE_SECONDS, leave).start()  # should the broker not answer close()
+    try:
+        if unreadable:
+            # What pika can't parse (a timestamp header past the year 9999) breaks the connection
+            # before on_request sees it, and is the queue's head again: with auto_ack, it is gone.
+            first: Any = channel.basic_get(queue=QUEUE, auto_ack=True)
+            if first[0]:
+                on_stop(lambda *_: stopping.append(True))
+                reply(channel, *first[1:])
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
+        say(" [x] Awaiting RPC requests")
+        on_stop(lambda *_: stopping.append(True))  # from here on, the request in hand comes first
+        tick(connection, stopping)
+        channel.start_consuming()
+        raise ConsumerCancelled(f"someone deleted {QUEUE}")  # on which pika returns quietly
+    finally:
+        on_stop(leave)
 
 
-def tick(connection: pika.BlockingConnection) -> None:
-    """Wake the server now and then: one timer a tick, where a time_limit makes one a request."""
-    connection.call_later(TICK_SECONDS, lambda: tick(connection))
+def tick(connection: pika.BlockingConnection, stopping: list[bool]) -> None:
+    """Stop if told to: pika comes here between two requests."""
+    if stopping:
+        threading.Timer(CLOSE_SECONDS, leave).start()  # should the broker not answer close()
+        sys.exit()
+    connection.call_later(TICK_SECONDS, lambda: tick(connection, stopping))
 
 
 def on_stop(action: Any) -> None:
@@ -168,28 +175,27 @@ def main() -> None:
         nodes = [pika.URLParameters(url) for url in urls]
     except Exception as error:  # whatever pika's parsing stumbles on; its words show the password
         sys.exit(f" [!] AMQP_URL is malformed ({type(error).__name__}): {URL_HINT}")
-    where = ", ".join(f"{node.host}:{node.port}" for node in nodes)
     stopping: list[bool] = []
     pause, unreadable = MIN_PAUSE_SECONDS, False
-    while not stopping:
+    for node in itertools.cycle(nodes):
         began = time.monotonic()
         try:
-            with pika.BlockingConnection(nodes) as connection:
+            with pika.BlockingConnection(node) as connection:
                 serve(connection, stopping, unreadable)
         except LOST as error:
-            on_stop(leave)
-            problem = f" [!] {where} {explain(error)}"
+            if stopping:
+                return
+            problem = f" [!] {node.host}:{node.port} {explain(error)}"
             if re.search(FINAL, problem):
                 sys.exit(f"{problem}; check AMQP_URL")
-            network = re.search("EOF|Reset|Pipe|Timeout", str(error))
+            network = re.search("EOF|Reset|Abort|Pipe|Timeout|SSL|route|unreach", str(error))
             unreadable = isinstance(error, StreamLostError) and not network
-            if unreadable or time.monotonic() - began > MAX_PAUSE_SECONDS:  # then it did serve
+            if unreadable or time.monotonic() - began > MAX_PAUSE_SECONDS:  # it was no failed try
                 pause = MIN_PAUSE_SECONDS
-            if not stopping:
-                wait = pause * random.uniform(0.5, 1)
-                say(f"{problem}; next attempt in {wait:.2f} s", file=sys.stderr)
-                time.sleep(wait)
-                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            wait = pause * random.uniform(0.5, 1)
+            say(f"{problem}; next attempt in {wait:.2f} s", file=sys.stderr)
+            time.sleep(wait)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
 
 if __name__ == "__main__":

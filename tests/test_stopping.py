@@ -1,10 +1,11 @@
 """SIGTERM and Ctrl-C end a server at any moment, with status 0, and no call is lost."""
 
 import signal
+import socket
 import time
 
 import pytest
-from wire import receive, request
+from wire import PastTheYear9999, receive, request
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -33,10 +34,31 @@ def test_a_server_with_a_request_in_hand_answers_and_acknowledges_it(start_serve
     assert channel.queue_declare("rpc_queue", passive=True).method.message_count == 0
 
 
+def test_a_server_with_a_request_that_came_after_one_that_pika_can_not_parse(start_server, channel):
+    server = start_server(
+        "fib = rpc_server.fib\nrpc_server.fib = lambda n: time.sleep(1) or fib(n)"
+    )
+    request(channel, b"13", headers={"when": PastTheYear9999(2000, 1, 1)})
+    queue, _ = request(channel, b"30")
+    server.expect_exact(" [.] fib(30)")
+    assert server.ends(signal.SIGTERM) == 0
+    assert receive(channel, queue)[2] == b"832040"
+
+
 @pytest.mark.parametrize("answers", range(7))
 def test_a_server_whose_broker_freezes_while_it_connects(start, relay, answers):
     way = relay(answers)
     server = start("rpc_server.py", url=way.url)
+    assert way.dead.wait(10)
+    ends_at_once(server)
+
+
+def test_a_server_whose_broker_freezes_while_it_leaves_a_deleted_queue(
+    start_server, relay, channel
+):
+    way = relay(answers=8)
+    server = start_server(url=way.url)
+    channel.queue_delete("rpc_queue")
     assert way.dead.wait(10)
     ends_at_once(server)
 
@@ -53,6 +75,17 @@ def test_a_server_that_has_lost_its_broker(own_broker, server):
         for _ in range(4):  # the pause is 2 seconds or more by then
             server.expect_exact("; next attempt in ")
         ends_at_once(server)
+
+
+def test_a_server_that_loses_its_broker_with_a_request_in_hand(start_server, relay, channel):
+    way = relay(answers=10**6)
+    server = start_server("rpc_server.fib = lambda n: time.sleep(0.5) or n", url=way.url)
+    request(channel, b"30")
+    server.expect_exact(" [.] fib(30)")
+    server.kill(signal.SIGTERM)
+    way.listener.shutdown(socket.SHUT_RDWR)
+    way.cut()
+    assert server.ends() == 0
 
 
 def test_a_server_of_a_frozen_broker(own_broker, server):
