@@ -8,6 +8,7 @@ it answers a failure that it names.
 
 import argparse
 import contextlib
+import copy
 import math
 import operator
 import os
@@ -16,8 +17,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 import pika
@@ -33,8 +34,9 @@ RETRY_SECONDS = 0.25  # between two attempts to connect
 GRACE_SECONDS = 0.4  # after the deadline, to ask the broker why; also what close() may take
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on a longer one
 
-# pika's ways to say that it can't talk to the broker (UnicodeError: a host name that can't be one)
-LOST = (AMQPError, AMQPConnectorException, OSError, UnicodeError)
+# pika's ways to say that it can't talk to the broker (the last two: to a host or with an option of
+# the URL that can't be one)
+LOST = (AMQPError, AMQPConnectorException, OSError, ValueError, TypeError)
 # An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
 URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
 URL_HINT = "is it amqp://user:password@host:port/vhost, percent-encoded?"
@@ -45,14 +47,14 @@ class RpcError(Exception):
 
 
 class NoServerError(RpcError):
-    """There is no rpc_queue, so no server ever ran on this broker."""
+    """There is no rpc_queue: no server has declared it, or someone deleted it."""
 
 
 class FibonacciRpcClient:
     """Calls fib() on the servers behind rpc_queue; for one thread at a time.
 
     `url` is an AMQP URL, or those of a cluster's nodes separated by commas, tried in order;
-    None stands for AMQP_URL. A client connects when it is made, within `timeout` seconds.
+    None stands for AMQP_URL. A client connects when it is made, in `timeout` seconds, 10 at most.
     Raises ValueError for a malformed URL, ConnectionError if the broker is not there or refuses.
     """
 
@@ -73,21 +75,34 @@ class FibonacciRpcClient:
             raise ConnectionError(self.explain(error)) from None
 
     def connect(self, seconds: float) -> None:
-        for node in self.nodes:  # pika's own limits know nothing of our deadline
-            node.socket_timeout = node.stack_timeout = seconds / len(self.nodes)
-            node.connection_attempts = 1
-        self.connection, self.channel, self.callback_queue = within(seconds, self.open)
+        """Connect to the first node that answers within its share of the time.
 
-    def open(self, deadline: float) -> tuple[pika.BlockingConnection, BlockingChannel, str]:
+        pika's own limits are for each address of a node, and an unknown name ends its list.
+        """
+        share = seconds / len(self.nodes)
+        for node in map(copy.copy, self.nodes):  # pika changes them, in a late thread too
+            node.socket_timeout = node.stack_timeout = share
+            opened: list[pika.BlockingConnection] = []
+            try:
+                self.channel, self.callback_queue = within(share, opened, self.open, node, opened)
+            except LOST as error:
+                problem = error
+            else:
+                self.connection = self.channel.connection
+                return
+        raise problem
+
+    def open(
+        self, node: pika.URLParameters, opened: list[pika.BlockingConnection]
+    ) -> tuple[BlockingChannel, str]:
         """Connect, declare the callback queue and consume from it."""
-        connection = pika.BlockingConnection(self.nodes)
-        with closed_if_late(connection, deadline):
-            channel = connection.channel()
-            callback_queue = channel.queue_declare(queue="", exclusive=True).method.queue
-            channel.basic_consume(callback_queue, self.on_response, auto_ack=True)
-            channel.add_on_return_callback(self.on_return)
-            tick(connection)
-        return connection, channel, callback_queue
+        opened.append(pika.BlockingConnection(node))
+        channel = opened[0].channel()
+        callback_queue = channel.queue_declare(queue="", exclusive=True).method.queue
+        channel.basic_consume(callback_queue, self.on_response, auto_ack=True)
+        channel.add_on_return_callback(self.on_return)
+        tick(opened[0])
+        return channel, callback_queue
 
     def on_response(self, ch: Any, method: Any, props: pika.BasicProperties, body: bytes) -> None:
         """Take the first answer to the present request; ignore late, repeated and foreign ones."""
@@ -132,7 +147,7 @@ class FibonacciRpcClient:
                 self.close()
                 if not problem or left > GRACE_SECONDS:  # a shorter try tells nothing new
                     problem = self.explain(error)
-                time.sleep(min(RETRY_SECONDS, left / 2))
+                time.sleep(RETRY_SECONDS)
         if isinstance(self.response, RpcError):
             raise self.response
         try:
@@ -165,8 +180,10 @@ class FibonacciRpcClient:
     def diagnose(self) -> str:
         """Return why no answer came, as far as the broker tells."""
         connection, self.connection = self.connection, None  # not ours until the thread is done
+        if connection is None:
+            return "there was no time to connect"
         try:
-            queue = within(GRACE_SECONDS, self.count)
+            queue = within(GRACE_SECONDS, [connection], self.count)
         except LOST as error:
             return self.explain(error)
         self.connection = connection
@@ -174,9 +191,9 @@ class FibonacciRpcClient:
             return "no server is consuming"
         return f"servers consuming: {queue.consumer_count}, requests waiting: {queue.message_count}"
 
-    def count(self, deadline: float) -> Any:
-        with closed_if_late(self.channel.connection, deadline):
-            return self.channel.queue_declare(queue=QUEUE, passive=True).method
+    def count(self) -> Any:
+        """Ask how many servers consume from rpc_queue and how many requests wait in it."""
+        return self.channel.queue_declare(queue=QUEUE, passive=True).method
 
     def explain(self, error: BaseException) -> str:
         """Return what is wrong with the broker, in words for people."""
@@ -192,8 +209,8 @@ class FibonacciRpcClient:
         """Close the connection, in GRACE_SECONDS at most; a later call would make a new one."""
         connection, self.connection = self.connection, None
         if connection and connection.is_open:
-            with contextlib.suppress(*LOST):
-                within(GRACE_SECONDS, lambda _: connection.close())
+            with contextlib.suppress(*LOST, RuntimeError):  # at exit, Python starts no threads
+                within(GRACE_SECONDS, [], connection.close)
 
     def __enter__(self) -> "FibonacciRpcClient":
         return self
@@ -202,36 +219,31 @@ class FibonacciRpcClient:
         self.close()
 
 
-def within(seconds: float, step: Callable[[float], Any]) -> Any:
-    """Return step(deadline), for which pika has no time limit; or raise TimeoutError without it."""
+def within(
+    seconds: float, connections: list[pika.BlockingConnection], step: Callable[..., Any], *args: Any
+) -> Any:
+    """Return step(*args), for which pika has no time limit; or raise TimeoutError without it.
+
+    If the step fails or comes too late, nobody wants its connections, and they are closed.
+    """
     future: Future[Any] = Future()
-    deadline = time.monotonic() + seconds
 
     def run() -> None:
         try:
-            future.set_result(step(deadline))
+            future.set_result(step(*args))  # an InvalidStateError if it is cancelled: too late
         except Exception as error:
-            future.set_exception(error)
+            with contextlib.suppress(InvalidStateError):
+                future.set_exception(error)
+            for connection in connections:
+                with contextlib.suppress(*LOST):
+                    connection.close()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    if not future.done():
+    if future.cancel():  # it is not done
         raise TimeoutError
     return future.result()
-
-
-@contextlib.contextmanager
-def closed_if_late(connection: pika.BlockingConnection, deadline: float) -> Iterator[None]:
-    """Close the connection if the block fails, or ends after the deadline: nobody wants it then."""
-    try:
-        yield
-        if time.monotonic() > deadline:
-            raise TimeoutError
-    except LOST:
-        if connection.is_open:
-            connection.close()
-        raise
 
 
 def tick(connection: pika.BlockingConnection) -> None:

@@ -72,6 +72,14 @@ def test_a_server_whose_output_nobody_takes_serves_on(start_server, broker, clie
         assert client.call(30) == 832040
 
 
+def test_a_client_closed_when_python_exits_closes_without_a_word(broker):
+    code = "import atexit, rpc_client\natexit.register(rpc_client.FibonacciRpcClient().close)"
+    env = {**os.environ, "AMQP_URL": broker.url()}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
+
+
 @pytest.mark.parametrize("module", ["rpc_server", "rpc_client"])
 def test_importing_connects_nowhere_and_prints_nothing(module):
     env = {**os.environ, "AMQP_URL": "not a url"}

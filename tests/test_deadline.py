@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 import time
 
 import pytest
@@ -99,6 +100,15 @@ def test_leaving_the_with_block_waits_for_no_frozen_broker(own_broker):
             leaving.__exit__()
 
 
+def test_where_there_is_no_time_for_anything(client, server):
+    with pytest.raises(TimeoutError):
+        client.call(30, timeout=1e-9)
+    client.close()
+    with pytest.raises(TimeoutError, match="no time to connect"):
+        client.call(30, timeout=1e-9)
+    assert client.call(30) == 832040
+
+
 def test_making_a_client_waits_for_no_broker_that_is_down(own_broker):
     with own_broker.stopped(), takes(0), pytest.raises(ConnectionError):
         FibonacciRpcClient(own_broker.url())
@@ -121,7 +131,8 @@ def test_making_a_client_ends_in_time_where_the_broker_is_unreachable(unreachabl
 
 
 def test_a_list_of_nodes_that_do_not_answer_shares_the_time(unreachable, broker, server):
-    with takes(0.5), FibonacciRpcClient(f"{unreachable},{broker.url()}", timeout=1) as client:
+    url = f"{unreachable},{unreachable},{broker.url()}"
+    with takes(0.8), FibonacciRpcClient(url, timeout=1.2) as client:
         assert client.call(30) == 832040
 
 
@@ -129,6 +140,13 @@ def test_a_list_of_nodes_that_do_not_answer_shares_the_time(unreachable, broker,
 def test_making_a_client_ends_in_time_wherever_the_broker_freezes(relay, answers):
     with takes(0.4), pytest.raises(ConnectionError, match="does not answer"):
         FibonacciRpcClient(relay(answers).url, timeout=0.4)
+
+
+def test_an_attempt_that_was_given_up_ends_soon(own_broker, unreachable):
+    before = threading.active_count()
+    with pytest.raises(ConnectionError):
+        FibonacciRpcClient(unreachable, timeout=0.2)
+    own_broker.wait_until(3, lambda: threading.active_count() == before)
 
 
 def test_a_connection_that_comes_too_late_is_closed(own_broker, relay):

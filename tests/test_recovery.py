@@ -89,7 +89,7 @@ def test_a_server_waits_for_its_broker_and_says_so_in_a_line(own_broker, start):
 
 def test_a_server_declares_its_queue_again_when_someone_deletes_it(server, channel):
     channel.queue_delete("rpc_queue")
-    server.expect_exact("deleted the queue")
+    server.expect_exact("deleted rpc_queue")
     server.awaits_requests()
     assert ask(channel, b"30")[1] == b"832040"
 
@@ -120,11 +120,21 @@ def test_a_server_that_did_serve_starts_with_a_short_pause_again(own_broker, sta
         server.awaits_requests()
 
 
-def test_a_server_tries_again_where_a_limit_is_reached(own_broker, start):
-    own_broker.ctl("set_vhost_limits", '{"max-connections": 0}')
+@pytest.mark.parametrize(
+    ("set_limit", "clear_limit"),
+    [
+        (("set_vhost_limits", '{"max-connections": 0}'), ("clear_vhost_limits",)),
+        (
+            ("set_user_limits", "guest", '{"max-channels": 0}'),
+            ("clear_user_limits", "guest", "all"),
+        ),
+    ],
+)
+def test_a_server_tries_again_where_a_limit_is_reached(own_broker, start, set_limit, clear_limit):
+    own_broker.ctl(*set_limit)
     server = start("rpc_server.py")
-    server.expect(r"limit .* is reached.*; next attempt in")
-    own_broker.ctl("clear_vhost_limits")
+    server.expect(r"limit .*; next attempt in")
+    own_broker.ctl(*clear_limit)
     server.awaits_requests()
 
 
@@ -145,12 +155,22 @@ def test_where_the_broker_closes_the_channel_for_want_of_a_right(own_broker, rpc
     assert re.fullmatch(r" \[!\] .*( closed the channel or .*|ACCESS_REFUSED.*)\n", done.stderr)
 
 
-def test_a_server_tries_again_where_the_host_is_not_known(start, ask):
-    url = "amqp://guest:guest@rabbit.invalid:5672/%2F"
+@pytest.mark.parametrize(
+    "there",
+    ["rabbit.invalid:5672/", ".rabbit:5672/", "localhost:5672/?tcp_options={'TCP_KEEPIDLE': 'x'}"],
+)
+def test_a_server_tries_again_where_there_is_no_such_host_or_option(start, ask, there):
+    url = f"amqp://guest:guest@{there}"
     server = start("rpc_server.py", url=url)
     for _ in range(2):
-        server.expect(r" \[!\] rabbit.invalid:5672 failed: .*; next attempt in")
-    assert re.fullmatch(r" \[!\] rabbit.invalid:5672 failed: .+\n", ask(url=url).stderr)
+        server.expect(r" \[!\] .+:5672 failed: .*; next attempt in")
+    assert re.fullmatch(r" \[!\] .+:5672 failed: .+\n", ask(url=url).stderr)
+
+
+def test_of_several_nodes_the_first_that_is_there_is_used(broker, start_server, ask):
+    url = f"amqp://guest:guest@rabbit.invalid/,amqp://guest:guest@localhost:1/,{broker.url()}"
+    start_server(url=url)
+    assert ask(url=url).stdout.endswith(" [.] Got 832040\n")
 
 
 @pytest.mark.parametrize(
