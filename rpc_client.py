@@ -34,8 +34,7 @@ RETRY_SECONDS = 0.25  # between two attempts to connect
 GRACE_SECONDS = 0.4  # after the deadline, to ask the broker why; also what close() may take
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on a longer one
 
-# pika's ways to say that it can't talk to the broker (the last two: to a host or with an option of
-# the URL that can't be one)
+# pika's ways to say that it can't talk to the broker; the last two are of a URL's host or options.
 LOST = (AMQPError, AMQPConnectorException, OSError, ValueError, TypeError)
 # An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
 URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
@@ -96,12 +95,13 @@ class FibonacciRpcClient:
         self, node: pika.URLParameters, opened: list[pika.BlockingConnection]
     ) -> tuple[BlockingChannel, str]:
         """Connect, declare the callback queue and consume from it."""
-        opened.append(pika.BlockingConnection(node))
-        channel = opened[0].channel()
+        connection = pika.BlockingConnection(node)
+        opened.append(connection)
+        channel = connection.channel()
         callback_queue = channel.queue_declare(queue="", exclusive=True).method.queue
         channel.basic_consume(callback_queue, self.on_response, auto_ack=True)
         channel.add_on_return_callback(self.on_return)
-        tick(opened[0])
+        tick(connection)
         return channel, callback_queue
 
     def on_response(self, ch: Any, method: Any, props: pika.BasicProperties, body: bytes) -> None:

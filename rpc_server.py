@@ -29,10 +29,9 @@ TICK_SECONDS = 0.4  # within this an idle server notices that it is to stop
 CLOSE_SECONDS = 0.3  # what a goodbye may take: pika would wait half a minute for a frozen broker
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
 
-# pika's ways to say that it can't talk to the broker (the last two: to a host or with an option of
-# the URL that can't be one)
+# pika's ways to say that it can't talk to the broker; the last two are of a URL's host or options.
 LOST = (AMQPError, AMQPConnectorException, OSError, ValueError, TypeError)
-# What waiting does not mend, but for the cases that it may mend.
+# Refusals that waiting does not mend; those in the look-ahead it may.
 FINAL = (
     "CERTIFICATE_VERIFY_FAILED|(ACCESS_REFUSED|NOT_ALLOWED)"
     "(?!.*(vhost .* is down|limit|in exclusive use|returned an error))"
@@ -131,7 +130,7 @@ def serve(connection: pika.BlockingConnection, stopping: list[bool], unreadable:
         on_stop(lambda *_: stopping.append(True))  # from here on, the request in hand comes first
         tick(connection, stopping)
         channel.start_consuming()
-        raise ConsumerCancelled(f"someone deleted {QUEUE}")  # on which pika returns quietly
+        raise ConsumerCancelled(f"{QUEUE} was deleted or lost its node")  # pika returns quietly
     finally:
         on_stop(leave)
 

@@ -89,7 +89,7 @@ def test_a_server_waits_for_its_broker_and_says_so_in_a_line(own_broker, start):
 
 def test_a_server_declares_its_queue_again_when_someone_deletes_it(server, channel):
     channel.queue_delete("rpc_queue")
-    server.expect_exact("deleted rpc_queue")
+    server.expect_exact("rpc_queue was deleted")
     server.awaits_requests()
     assert ask(channel, b"30")[1] == b"832040"
 
