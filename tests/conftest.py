@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -333,9 +333,20 @@ def client(broker):
 
 @pytest.fixture
 def background():
-    """Run a call in a thread, while the test plays its server."""
-    with ThreadPoolExecutor() as pool:
-        yield pool.submit
+    """Run a call in a thread, while the test plays its server; a call that hangs harms nobody."""
+
+    def start(call, *args, **kwargs):
+        def run():
+            try:
+                future.set_result(call(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        future = Future()
+        threading.Thread(target=run, daemon=True).start()
+        return future
+
+    return start
 
 
 class Relay:
@@ -380,7 +391,8 @@ class Relay:
     def cut(self):
         """Break the connections that there are; new ones may come."""
         for sock in self.sockets[1:]:
-            sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the other end was first
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self):
         self.revived.set()
@@ -389,10 +401,10 @@ class Relay:
 
 
 @pytest.fixture
-def relay(broker):
+def relay(own_broker):
     """Connections to the broker that go dead after so many answers of it."""
     with contextlib.ExitStack() as stack:
-        yield lambda answers: stack.enter_context(contextlib.closing(Relay(broker, answers)))
+        yield lambda answers: stack.enter_context(contextlib.closing(Relay(own_broker, answers)))
 
 
 @pytest.fixture

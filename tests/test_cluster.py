@@ -11,7 +11,7 @@ from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from rpc_client import FibonacciRpcClient
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -55,14 +55,14 @@ def nodes(broker, tmp_path, monkeypatch):
 def test_calls_go_on_while_each_node_of_a_cluster_is_killed_in_turn(nodes, start_server):
     def is_whole():
         listing = nodes[0].ctl("list_queues", "name", "type", "online", "--formatter", "json")
-        (queue,) = (queue for queue in json.loads(listing) if queue["name"] == "rpc_queue")
-        return queue["type"] == "quorum" and len(queue["online"]) == 3
+        queues = {queue["name"]: queue for queue in json.loads(listing)}
+        return queues and len(queues["rpc_queue"]["online"]) == 3
 
     url = ",".join(node.url() for node in nodes)
     servers = [start_server(url=url) for _ in range(2)]
     with FibonacciRpcClient(url) as client:
         for node in nodes:
-            nodes[0].wait_until(30, is_whole)
+            nodes[0].wait_until(60, is_whole)
             with node.killed():
                 assert client.call(30, timeout=30) == 832040
                 assert client.call(31, timeout=30) == 1346269

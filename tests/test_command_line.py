@@ -65,8 +65,13 @@ def test_any_positive_timeout_will_do(server, ask):
         assert ask("--timeout", timeout).stdout.endswith(" [.] Got 832040\n")
 
 
-def test_a_server_whose_output_nobody_takes_serves_on(start_server, broker, client):
-    server = start_server()
+def test_a_client_whose_output_nobody_takes_ends_with_status_1(start, server):
+    client = start("rpc_client.py", *map(str, range(200)))
+    client.proc.stdout.close()
+    assert client.ends() == 1
+
+
+def test_a_server_whose_output_nobody_takes_serves_on(server, client):
     server.proc.stdout.close()
     for _ in range(3):
         assert client.call(30) == 832040

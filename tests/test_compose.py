@@ -6,6 +6,8 @@ import time
 import pytest
 from conftest import ComposeBroker
 
+pytestmark = pytest.mark.timeout(600)  # it may have to build an image
+
 
 @pytest.fixture
 def compose(broker):

@@ -1,6 +1,7 @@
 """A call ends within its timeout and one second, whatever the broker does, and says why."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -40,7 +41,7 @@ def test_where_the_servers_are_busy(client, start_server, channel):
 
 
 def test_where_the_queue_has_gone(client, rpc_queue, channel, background):
-    failed = background(reason, client, 1)
+    failed = background(reason, client, 2)
     receive(channel, rpc_queue)
     channel.queue_delete(rpc_queue)
     assert "no queue 'rpc_queue'" in failed.result()
@@ -48,10 +49,10 @@ def test_where_the_queue_has_gone(client, rpc_queue, channel, background):
 
 def test_where_the_broker_is_down(own_broker, client, rpc_queue):
     with own_broker.stopped():
+        with takes(0), pytest.raises(ConnectionError):
+            FibonacciRpcClient(own_broker.url())
         assert str(own_broker.address[1]) in reason(client, 0.5)
         assert "Channel is closed" not in reason(client, 0.2)  # but why it is
-        with takes(0):
-            client.close()
 
 
 def test_where_the_broker_is_frozen(own_broker, client, server):
@@ -60,19 +61,17 @@ def test_where_the_broker_is_frozen(own_broker, client, server):
         assert "does not answer" in reason(client, 0.5)
         assert client.connection is None  # it is left to the thread that waits for its answer
         assert "does not answer" in reason(client, 0.2)
-        with takes(0):
-            client.close()
     assert client.call(30) == 832040
 
 
 def test_where_the_broker_freezes_in_mid_call(own_broker, client, rpc_queue, channel, background):
-    failed = background(reason, client, 2)
+    failed = background(reason, client, 3)
     receive(channel, rpc_queue)
     with own_broker.frozen():
         assert "does not answer" in failed.result()
 
 
-@pytest.mark.parametrize(("timeout", "words"), [(0.6, "connection lost"), (2, "does not answer")])
+@pytest.mark.parametrize(("timeout", "words"), [(0.6, "lost|EOF"), (2, "does not answer")])
 def test_where_the_network_goes_dead_and_the_time_for_another_try_is_short(
     relay, rpc_queue, timeout, words
 ):
@@ -80,15 +79,13 @@ def test_where_the_network_goes_dead_and_the_time_for_another_try_is_short(
     with FibonacciRpcClient(way.url) as client:
         way.answers = 0
         way.cut()
-        assert words in reason(client, timeout)
+        assert re.search(words, reason(client, timeout))
 
 
 def test_where_the_broker_is_out_of_memory(own_broker, client, server):
     with own_broker.out_of_memory():
         assert "does not answer" in reason(client, 0.5)
         assert "does not answer" in reason(client, 0.2)
-        with takes(0):
-            client.close()
     assert client.call(30) == 832040
 
 
@@ -109,11 +106,6 @@ def test_where_there_is_no_time_for_anything(client, server):
     assert client.call(30) == 832040
 
 
-def test_making_a_client_waits_for_no_broker_that_is_down(own_broker):
-    with own_broker.stopped(), takes(0), pytest.raises(ConnectionError):
-        FibonacciRpcClient(own_broker.url())
-
-
 @pytest.fixture
 def unreachable():
     """An address where a connection is neither accepted nor refused: its backlog is full."""
@@ -132,7 +124,7 @@ def test_making_a_client_ends_in_time_where_the_broker_is_unreachable(unreachabl
 
 def test_a_list_of_nodes_that_do_not_answer_shares_the_time(unreachable, broker, server):
     url = f"{unreachable},{unreachable},{broker.url()}"
-    with takes(0.8), FibonacciRpcClient(url, timeout=1.2) as client:
+    with takes(1.2), FibonacciRpcClient(url, timeout=1.8) as client:
         assert client.call(30) == 832040
 
 
@@ -143,10 +135,10 @@ def test_making_a_client_ends_in_time_wherever_the_broker_freezes(relay, answers
 
 
 def test_an_attempt_that_was_given_up_ends_soon(own_broker, unreachable):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(ConnectionError):
         FibonacciRpcClient(unreachable, timeout=0.2)
-    own_broker.wait_until(3, lambda: threading.active_count() == before)
+    own_broker.wait_until(3, lambda: set(threading.enumerate()) <= before)
 
 
 def test_a_connection_that_comes_too_late_is_closed(own_broker, relay):
@@ -160,10 +152,10 @@ def test_a_connection_that_comes_too_late_is_closed(own_broker, relay):
 
 
 def test_a_connection_that_did_not_say_why_in_time_is_closed(own_broker, client, rpc_queue):
-    before = own_broker.connections()
+    own_broker.wait_until(10, lambda: own_broker.connections() == 1)
     with own_broker.frozen():
         reason(client, 0.2)
-    own_broker.wait_until(10, lambda: own_broker.connections() < before)
+    own_broker.wait_until(10, lambda: own_broker.connections() == 0)
 
 
 def test_waiting_costs_next_to_no_cpu(client, rpc_queue):

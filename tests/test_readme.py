@@ -2,13 +2,16 @@
 
 import contextlib
 import io
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
-from conftest import ROOT
+from conftest import IN_USE, ROOT
 
-from rpc_client import FibonacciRpcClient
+from rpc_client import FibonacciRpcClient, NoServerError
 
 README = (ROOT / "README.md").read_text()
 
@@ -23,7 +26,7 @@ def test_the_example_for_your_program_runs(server, broker, monkeypatch):
 
 def test_the_lines_to_change_are_in_the_scripts():
     rows = re.findall(r"\| `(rpc_\w+\.py)` \| `(.+)` \|", README)
-    assert len(rows) == 5
+    assert len(rows) == 6
     for script, line in rows:
         assert f" {line}\n" in (ROOT / script).read_text().replace("\ndef", "\n def")
 
@@ -37,12 +40,10 @@ def test_the_permissions_suffice(own_broker, start_server):
         own_broker.url().replace("guest:guest", ":".join(user)) for user in users.items()
     )
     with FibonacciRpcClient(client_url) as client:
-        with pytest.raises(Exception, match="there is no rpc_queue"):
+        with pytest.raises(NoServerError):
             client.call(30)
         start_server(url=server_url)
         assert client.call(30) == 832040
-    for user in users:
-        own_broker.ctl("delete_user", user)
 
 
 def test_a_server_that_may_not_declare_the_queue_uses_it(own_broker, rpc_queue, start_server, ask):
@@ -50,7 +51,15 @@ def test_a_server_that_may_not_declare_the_queue_uses_it(own_broker, rpc_queue, 
     own_broker.ctl("set_permissions", "user", "^$", r"^amq\.default$", "^rpc_queue$")
     start_server(url=own_broker.url().replace("guest:guest", "user:secret"))
     assert ask().returncode == 0
-    own_broker.ctl("delete_user", "user")
+
+
+def test_the_tests_touch_no_rpc_queue_that_is_there(broker, rpc_queue, channel):
+    command = [sys.executable, "-m", "pytest", "tests/test_answers.py"]
+    env = {**os.environ, "AMQP_URL": broker.url()}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert IN_USE in done.stdout
+    channel.queue_declare(rpc_queue, passive=True)
 
 
 def test_it_is_read_in_five_minutes():

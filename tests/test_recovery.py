@@ -6,7 +6,7 @@ import time
 import pytest
 from wire import ask, receive
 
-from rpc_client import FibonacciRpcClient
+from rpc_client import FibonacciRpcClient, RpcError
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def break_it(own_broker):
 def test_a_request_is_sent_again_after(
     how, client, rpc_queue, broker, break_it, background, start_server
 ):
-    call = background(client.call, 30, timeout=40)
+    call = background(client.call, 30, timeout=90)
     with broker.channel() as channel:
         receive(channel, rpc_queue)
         break_it(how)
     start_server()
-    assert call.result(2) == 832040
+    assert call.result(15) == 832040
 
 
 @pytest.mark.parametrize("how", ["connections closed", "stopped", "killed", "frozen"])
@@ -40,26 +40,27 @@ def test_a_client_and_a_server_go_on_after(how, client, server, break_it):
     assert client.call(30) == 832040
     break_it(how)
     assert client.call(30, timeout=15) == 832040
-    assert client.call(31, timeout=1) == 1346269
+    assert client.call(31, timeout=5) == 1346269
 
 
 def test_a_call_whose_queue_went_with_the_connection_tries_until_its_deadline(
-    own_broker, client, rpc_queue, background
+    relay, rpc_queue, channel, background
 ):
-    call = background(client.call, 30, timeout=2)
-    with own_broker.channel() as channel:
+    way = relay(answers=10**6)
+    with FibonacciRpcClient(way.url) as client:
+        call = background(client.call, 30, timeout=2)
         receive(channel, rpc_queue)
         channel.queue_delete(rpc_queue)
-    own_broker.close_connections()
-    with pytest.raises(TimeoutError, match="has lost rpc_queue"):
-        call.result(5)
+        way.cut()
+        with pytest.raises(TimeoutError, match="has lost rpc_queue"):
+            call.result(5)
 
 
 def test_a_client_idle_past_its_heartbeats_calls_again(own_broker, server):
     with FibonacciRpcClient(own_broker.url(heartbeat=1)) as client:
         name = client.callback_queue
         own_broker.wait_until(15, lambda: name not in own_broker.ctl("list_queues", "name"))
-        assert client.call(30, timeout=2) == 832040
+        assert client.call(30, timeout=5) == 832040
         assert client.callback_queue != name
 
 
@@ -68,12 +69,12 @@ def test_a_client_whose_callback_queue_was_deleted_calls_again(
 ):
     assert client.call(30) == 832040
     own_broker.ctl("delete_queue", client.callback_queue)
-    assert client.call(30, timeout=2) == 832040
+    assert client.call(30, timeout=5) == 832040
 
 
-def test_a_client_calls_on_after_failures(client, server, channel):
+def test_a_client_calls_on_after_failures(client, server):
     for _ in range(3):
-        with pytest.raises(Exception, match="send a whole number"):
+        with pytest.raises(RpcError, match="send a whole number"):
             client.call(-1)
         assert client.call(30) == 832040
     client.close()
@@ -133,8 +134,10 @@ def test_a_server_that_did_serve_starts_with_a_short_pause_again(own_broker, sta
 def test_a_server_tries_again_where_a_limit_is_reached(own_broker, start, set_limit, clear_limit):
     own_broker.ctl(*set_limit)
     server = start("rpc_server.py")
-    server.expect(r"limit .*; next attempt in")
-    own_broker.ctl(*clear_limit)
+    try:
+        server.expect(r"limit .*; next attempt in")
+    finally:
+        own_broker.ctl(*clear_limit)
     server.awaits_requests()
 
 
@@ -151,8 +154,7 @@ def test_where_the_broker_closes_the_channel_for_want_of_a_right(own_broker, rpc
     own_broker.ctl("add_user", "mute", "secret")
     own_broker.ctl("set_permissions", "mute", ".*", "^$", ".*")
     done = ask("--timeout", "2", url=own_broker.url().replace("guest:guest", "mute:secret"))
-    own_broker.ctl("delete_user", "mute")
-    assert re.fullmatch(r" \[!\] .*( closed the channel or .*|ACCESS_REFUSED.*)\n", done.stderr)
+    assert re.fullmatch(r" \[!\] .*( closed the channel .*|ACCESS_REFUSED.*)\n", done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -190,9 +192,9 @@ def test_of_several_nodes_the_first_that_is_there_is_used(broker, start_server, 
     ],
 )
 def test_what_waiting_does_not_mend_is_one_line_without_the_password(
-    broker, start, ask, url, words
+    own_broker, start, ask, url, words
 ):
-    url = url.format(*broker.address)
+    url = url.format(*own_broker.address)
     server = start("rpc_server.py", url=url)
     assert server.ends() == 1
     done = ask(url=url)

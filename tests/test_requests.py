@@ -5,7 +5,7 @@ import time
 import pytest
 from wire import PastTheYear9999, receive, reply
 
-from rpc_client import NoServerError, RpcError
+from rpc_client import FibonacciRpcClient, NoServerError, RpcError
 
 
 def test_a_request_is_the_decimal_digits_with_reply_to_correlation_id_and_expiration(
@@ -19,6 +19,12 @@ def test_a_request_is_the_decimal_digits_with_reply_to_correlation_id_and_expira
     assert 6000 < int(props.expiration) <= 7000
     reply(channel, props, b"832040")
     assert call.result(5) == 832040
+
+
+def test_a_call_is_one_round_trip(relay, server):
+    to_connect, reply = 6, 1
+    with FibonacciRpcClient(relay(answers=to_connect + reply).url) as client:
+        assert client.call(30, timeout=3) == 832040
 
 
 def test_each_request_has_a_correlation_id_of_its_own(client, rpc_queue, channel, background):
@@ -66,7 +72,7 @@ def test_unknown_and_missing_ids_are_discarded_and_the_first_match_wins(
 def test_late_and_doubled_replies_of_an_earlier_call_are_discarded(
     client, rpc_queue, channel, background
 ):
-    earlier = background(client.call, 1, timeout=0.5)
+    earlier = background(client.call, 1, timeout=1)
     _, late, _ = receive(channel, rpc_queue)
     with pytest.raises(TimeoutError):
         earlier.result(5)
