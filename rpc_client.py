@@ -32,9 +32,9 @@ TIMEOUT_SECONDS = 10.0
 TICK_SECONDS = 0.1  # a waiting call looks at its deadline this often
 RETRY_SECONDS = 0.25  # between two attempts to connect
 GRACE_SECONDS = 0.4  # after the deadline, to ask the broker why; also what close() may take
-MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on a longer one
+MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.com/docs/ttl)
 
-# pika's ways to say that it can't talk to the broker; the last two are of a URL's host or options.
+# pika's ways to say that it can't talk to the broker (the last two: no such host name or option)
 LOST = (AMQPError, AMQPConnectorException, OSError, ValueError, TypeError)
 # An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
 URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
@@ -79,7 +79,7 @@ class FibonacciRpcClient:
         pika's own limits are for each address of a node, and an unknown name ends its list.
         """
         share = seconds / len(self.nodes)
-        for node in map(copy.copy, self.nodes):  # pika changes them, in a late thread too
+        for node in map(copy.copy, self.nodes):  # for pika writes to its own, in a late thread too
             node.socket_timeout = node.stack_timeout = share
             opened: list[pika.BlockingConnection] = []
             try:
@@ -175,7 +175,7 @@ class FibonacciRpcClient:
         while self.response is None and time.monotonic() < deadline:
             self.channel.connection.process_data_events(time_limit=None)
             if not (self.channel.is_open and self.channel.consumer_tags):
-                raise ConsumerCancelled("closed the channel or deleted the queue: see its log")
+                raise ConsumerCancelled("it closed the channel or its queue, and its log says why")
 
     def diagnose(self) -> str:
         """Return why no answer came, as far as the broker tells."""
@@ -198,7 +198,7 @@ class FibonacciRpcClient:
     def explain(self, error: BaseException) -> str:
         """Return what is wrong with the broker, in words for people."""
         where = ", ".join(f"{node.host}:{node.port}" for node in self.nodes)
-        cause = getattr(error.args[0], "exception", error) if error.args else error
+        cause = getattr(error.args[0], "exception", error) if error.args else error  # pika wraps it
         if isinstance(cause, ConnectionRefusedError):
             return f"{where} refuses connections: is RabbitMQ running?"
         if isinstance(cause, (AMQPConnectorException, TimeoutError)):
@@ -252,6 +252,7 @@ def tick(connection: pika.BlockingConnection) -> None:
 
 
 def main() -> None:
+    """Ask for each number on the command line, and say in one line what failed."""
     parser = argparse.ArgumentParser(
         description="Have an RPC server compute Fibonacci numbers.",
         epilog=f"The environment variable AMQP_URL names the broker (default: {DEFAULT_URL}).",
@@ -268,6 +269,8 @@ def main() -> None:
                 print(f" [.] Got {fibonacci_rpc.call(n, args.timeout)}", flush=True)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # nobody reads on, as with `| head -1`
+        os._exit(1)
     except (RpcError, OSError, ValueError) as error:
         sys.exit(f" [!] {error}")
 

@@ -29,13 +29,14 @@ TICK_SECONDS = 0.4  # within this an idle server notices that it is to stop
 CLOSE_SECONDS = 0.3  # what a goodbye may take: pika would wait half a minute for a frozen broker
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
 
-# pika's ways to say that it can't talk to the broker; the last two are of a URL's host or options.
+# pika's ways to say that it can't talk to the broker (the last two: no such host name or option)
 LOST = (AMQPError, AMQPConnectorException, OSError, ValueError, TypeError)
-# Refusals that waiting does not mend; those in the look-ahead it may.
+# Refusals that waiting does not mend, except those in the look-ahead, which pass.
 FINAL = (
     "CERTIFICATE_VERIFY_FAILED|(ACCESS_REFUSED|NOT_ALLOWED)"
     "(?!.*(vhost .* is down|limit|in exclusive use|returned an error))"
 )
+NETWORK = "EOF|Reset|Abort|Pipe|Timeout|SSL|route|unreach"  # in what ends a stream; else: a message
 # An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
 URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
 URL_HINT = "is it amqp://user:password@host:port/vhost, percent-encoded?"
@@ -102,28 +103,34 @@ def on_request(ch: BlockingChannel, method: Any, props: pika.BasicProperties, bo
 
 
 def declare(connection: pika.BlockingConnection) -> BlockingChannel:
-    """Return a channel with rpc_queue: durable, as RabbitMQ 4.3 refuses transient shared queues."""
+    """Return a channel with rpc_queue: durable, as RabbitMQ 4.3 refuses transient shared queues.
+
+    See https://www.rabbitmq.com/docs/deprecated-features-list. A queue of another make will do.
+    """
     channel = connection.channel()
     try:
         channel.queue_declare(queue=QUEUE, durable=True)
+        return channel
     except ChannelClosedByBroker as error:
         if error.reply_code not in (403, 406):  # no right to declare it, or declared differently
             raise
-        channel = connection.channel()
-    return channel
+        return connection.channel()
 
 
 def serve(connection: pika.BlockingConnection, stopping: list[bool], unreadable: bool) -> None:
-    """Answer requests until told to stop; raise if connection, channel or queue are lost."""
+    """Answer requests until told to stop; raise if connection, channel or queue are lost.
+
+    `unreadable` tells that the last connection broke on a message, which is to be taken off.
+    """
     channel = declare(connection)
     try:
         if unreadable:
             # What pika can't parse (a timestamp header past the year 9999) breaks the connection
             # before on_request sees it, and is the queue's head again: with auto_ack, it is gone.
-            first: Any = channel.basic_get(queue=QUEUE, auto_ack=True)
-            if first[0]:
+            got: Any = channel.basic_get(queue=QUEUE, auto_ack=True)
+            if got[0]:
                 on_stop(lambda *_: stopping.append(True))
-                reply(channel, *first[1:])
+                reply(channel, *got[1:])
         channel.basic_qos(prefetch_count=1)
         channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
         say(" [x] Awaiting RPC requests")
@@ -156,7 +163,7 @@ def leave(*_: Any) -> None:
 
 def explain(error: BaseException) -> str:
     """Return what is wrong with the broker, in words for people."""
-    cause = getattr(error.args[0], "exception", error) if error.args else error
+    cause = getattr(error.args[0], "exception", error) if error.args else error  # pika wraps it
     if isinstance(cause, ConnectionRefusedError):
         return "refuses connections: is RabbitMQ running?"
     if isinstance(cause, (AMQPConnectorException, TimeoutError)):
@@ -181,15 +188,16 @@ def main() -> None:
         try:
             with pika.BlockingConnection(node) as connection:
                 serve(connection, stopping, unreadable)
+        except SystemExit:  # by tick(), and the connection is closed
+            leave()
         except LOST as error:
             if stopping:
-                return
+                leave()
             problem = f" [!] {node.host}:{node.port} {explain(error)}"
             if re.search(FINAL, problem):
                 sys.exit(f"{problem}; check AMQP_URL")
-            network = re.search("EOF|Reset|Abort|Pipe|Timeout|SSL|route|unreach", str(error))
-            unreadable = isinstance(error, StreamLostError) and not network
-            if unreadable or time.monotonic() - began > MAX_PAUSE_SECONDS:  # it was no failed try
+            unreadable = isinstance(error, StreamLostError) and not re.search(NETWORK, str(error))
+            if unreadable or time.monotonic() - began > MAX_PAUSE_SECONDS:  # it served, or waited
                 pause = MIN_PAUSE_SECONDS
             wait = pause * random.uniform(0.5, 1)
             say(f"{problem}; next attempt in {wait:.2f} s", file=sys.stderr)
