@@ -146,7 +146,8 @@ def tick(connection: pika.BlockingConnection, stopping: list[bool]) -> None:
     """Stop if told to: pika comes here between two requests."""
     if stopping:
         threading.Timer(CLOSE_SECONDS, leave).start()  # should the broker not answer close()
-        sys.exit()
+        connection.close()
+        leave()
     connection.call_later(TICK_SECONDS, lambda: tick(connection, stopping))
 
 
@@ -157,7 +158,7 @@ def on_stop(action: Any) -> None:
 
 
 def leave(*_: Any) -> None:
-    """Exit at once: no request is in hand, and pika's close() might never return."""
+    """Exit at once, as no request is in hand: pika's close() might never return."""
     os._exit(0)
 
 
@@ -188,8 +189,6 @@ def main() -> None:
         try:
             with pika.BlockingConnection(node) as connection:
                 serve(connection, stopping, unreadable)
-        except SystemExit:  # by tick(), and the connection is closed
-            leave()
         except LOST as error:
             if stopping:
                 leave()

@@ -350,7 +350,10 @@ def background():
 
 
 class Relay:
-    """A way to the broker that goes dead after so many answers, until it is revived."""
+    """A way to the broker that goes dead after so many answers, until it is revived.
+
+    It remembers the last of what went to the broker.
+    """
 
     def __init__(self, broker, answers):
         self.address, self.answers = broker.address, answers
@@ -375,6 +378,7 @@ class Relay:
     def pump(self, source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
+                self.last = data
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 

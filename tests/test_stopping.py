@@ -4,6 +4,7 @@ import signal
 import socket
 import time
 
+import pika
 import pytest
 from wire import PastTheYear9999, receive, request
 
@@ -20,6 +21,13 @@ def ends_at_once(server, signum=signal.SIGTERM):
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
 def test_an_idle_server(server, signum):
     ends_at_once(server, signum)
+
+
+def test_a_server_closes_its_connection(start_server, relay):
+    way = relay(answers=10**6)
+    ends_at_once(start_server(url=way.url))
+    connection_close = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
+    assert way.last[7:11] == connection_close
 
 
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
