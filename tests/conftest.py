@@ -276,7 +276,7 @@ class Script(PopenSpawn):
     """One of our scripts as a process, and what it prints."""
 
     def __init__(self, *argv, url):
-        env = {**os.environ, "AMQP_URL": url, "PYTHONPATH": str(ROOT)}
+        env = {**os.environ, "AMQP_URL": url, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
         command = [sys.executable, *argv]
         super().__init__(
             command, timeout=15, cwd=ROOT, env=env, encoding="utf-8", codec_errors="strict"

@@ -65,10 +65,14 @@ def test_any_positive_timeout_will_do(server, ask):
         assert ask("--timeout", timeout).stdout.endswith(" [.] Got 832040\n")
 
 
-def test_a_client_whose_output_nobody_takes_ends_with_status_1(start, server):
-    client = start("rpc_client.py", *map(str, range(200)))
-    client.proc.stdout.close()
-    assert client.ends() == 1
+def test_a_client_whose_output_nobody_takes_ends_without_a_word(broker, server):
+    command = [sys.executable, "rpc_client.py", *map(str, range(200))]
+    env = {**os.environ, "AMQP_URL": broker.url()}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=pipe, stderr=pipe) as client:
+        client.stdout.close()
+        assert client.stderr.read() == b""
+    assert client.returncode == 1
 
 
 def test_a_server_whose_output_nobody_takes_serves_on(server, client):
