@@ -400,6 +400,7 @@ class Relay:
 
     def close(self):
         self.revived.set()
+        self.cut()  # a socket that a thread reads stays open when it is merely closed
         for sock in self.sockets:
             sock.close()
 
