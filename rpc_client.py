@@ -54,7 +54,8 @@ class FibonacciRpcClient:
 
     `url` is an AMQP URL, or those of a cluster's nodes separated by commas, tried in order;
     None stands for AMQP_URL. A client connects when it is made, in `timeout` seconds, 10 at most.
-    Raises ValueError for a malformed URL, ConnectionError if the broker is not there or refuses.
+    Raises ValueError for a malformed URL or a `timeout` that is not above 0, ConnectionError if the
+    broker is not there or refuses.
     """
 
     def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -66,6 +67,8 @@ class FibonacciRpcClient:
         except Exception as error:  # whatever pika's parsing stumbles on, with the password in it
             kind = type(error).__name__
             raise ValueError(f"AMQP_URL is malformed ({kind}): {URL_HINT}") from None
+        if not timeout > 0:
+            raise ValueError("timeout must be above 0")
         self.connection: pika.BlockingConnection | None = None
         self.response: bytes | RpcError | None = None
         try:
@@ -128,25 +131,25 @@ class FibonacciRpcClient:
         request = b"%d" % operator.index(n)
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         self.corr_id = str(uuid.uuid4())
-        self.response, problem, lost = None, "", False
+        self.response, problem, lost = None, "there was no time to connect", False
         while self.response is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"no answer within {timeout:g} s: {problem or self.diagnose()}")
+                reason = self.diagnose() if self.connection else problem
+                raise TimeoutError(f"no answer within {timeout:g} s: {reason}")
             try:
                 if self.connection is None:
                     self.connect(min(left, TIMEOUT_SECONDS))
-                problem = ""
                 self.ask(request, deadline)
                 self.wait(deadline)
                 if lost and isinstance(self.response, NoServerError):
                     self.response = None  # the queue went with the broker: its server may be back
-                    raise ConsumerCancelled(f"has lost {QUEUE}")
+                    raise ConsumerCancelled(f"no queue '{QUEUE}' any more")
             except LOST as error:
-                lost = True
                 self.close()
-                if not problem or left > GRACE_SECONDS:  # a shorter try tells nothing new
+                if not lost or left > GRACE_SECONDS:  # a shorter try tells nothing new
                     problem = self.explain(error)
+                lost = True
                 time.sleep(RETRY_SECONDS)
         if isinstance(self.response, RpcError):
             raise self.response
@@ -179,9 +182,7 @@ class FibonacciRpcClient:
 
     def diagnose(self) -> str:
         """Return why no answer came, as far as the broker tells."""
-        connection, self.connection = self.connection, None  # not ours until the thread is done
-        if connection is None:
-            return "there was no time to connect"
+        connection, self.connection = self.channel.connection, None  # the thread's, until done
         try:
             queue = within(GRACE_SECONDS, [connection], self.count)
         except LOST as error:

@@ -52,7 +52,7 @@ def test_a_call_whose_queue_went_with_the_connection_tries_until_its_deadline(
         receive(channel, rpc_queue)
         channel.queue_delete(rpc_queue)
         way.cut()
-        with pytest.raises(TimeoutError, match="has lost rpc_queue"):
+        with pytest.raises(TimeoutError, match="no queue 'rpc_queue'"):
             call.result(5)
 
 

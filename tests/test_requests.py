@@ -124,6 +124,8 @@ def test_a_timeout_that_is_not_above_0_is_a_value_error_and_nothing_is_sent(
 ):
     with pytest.raises(ValueError, match="above 0"):
         client.call(30, timeout)
+    with pytest.raises(ValueError, match="above 0"):
+        FibonacciRpcClient(timeout=timeout)
     assert channel.basic_get(rpc_queue)[0] is None
 
 
