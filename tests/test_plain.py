@@ -84,7 +84,7 @@ def test_a_client_without_a_server_waits_at_a_whole_core(broker, hangs):
     client = PlainClient(broker.url())
     does, share = hangs(client)
     assert does
-    assert share > 0.25  # it shares two cores with whatever else runs here
+    assert share > 0.5
     client.close()
 
 

@@ -40,7 +40,7 @@ def test_a_client_and_a_server_go_on_after(how, client, server, break_it):
     assert client.call(30) == 832040
     break_it(how)
     assert client.call(30, timeout=15) == 832040
-    assert client.call(31, timeout=5) == 1346269
+    assert client.call(31, timeout=1) == 1346269
 
 
 def test_a_call_whose_queue_went_with_the_connection_tries_until_its_deadline(
@@ -60,7 +60,7 @@ def test_a_client_idle_past_its_heartbeats_calls_again(own_broker, server):
     with FibonacciRpcClient(own_broker.url(heartbeat=1)) as client:
         name = client.callback_queue
         own_broker.wait_until(15, lambda: name not in own_broker.ctl("list_queues", "name"))
-        assert client.call(30, timeout=5) == 832040
+        assert client.call(30, timeout=2) == 832040
         assert client.callback_queue != name
 
 
@@ -69,7 +69,7 @@ def test_a_client_whose_callback_queue_was_deleted_calls_again(
 ):
     assert client.call(30) == 832040
     own_broker.ctl("delete_queue", client.callback_queue)
-    assert client.call(30, timeout=5) == 832040
+    assert client.call(30, timeout=2) == 832040
 
 
 def test_a_client_calls_on_after_failures(client, server):
