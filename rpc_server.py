@@ -36,7 +36,8 @@ FINAL = (
     "CERTIFICATE_VERIFY_FAILED|(ACCESS_REFUSED|NOT_ALLOWED)"
     "(?!.*(vhost .* is down|limit|in exclusive use|returned an error))"
 )
-NETWORK = "EOF|Reset|Abort|Pipe|Timeout|SSL|route|unreach"  # in what ends a stream; else: a message
+# The words of a StreamLostError that is the network's; without them, pika broke on a message.
+NETWORK = "EOF|Reset|Abort|Pipe|Timeout|SSL|route|unreach"
 # An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
 URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
 URL_HINT = "is it amqp://user:password@host:port/vhost, percent-encoded?"
