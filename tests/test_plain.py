@@ -66,7 +66,7 @@ def test_a_server_that_gets_sigterm_leaves_its_request_to_another(start_plain_se
 
 @pytest.fixture
 def hangs(background):
-    """Whether a client's call hangs for half a second, and what share of a core that takes."""
+    """Let a client's call hang for half a second, and return what share of a core that takes."""
 
     def hangs(client):
         start, cpu = time.monotonic(), time.process_time()
@@ -75,16 +75,15 @@ def hangs(background):
         share = (time.process_time() - cpu) / (time.monotonic() - start)
         client.response = b"0"  # or it would spin for ever
         call.result(10)
-        return not done, share
+        assert not done
+        return share
 
     return hangs
 
 
 def test_a_client_without_a_server_waits_at_a_whole_core(broker, hangs):
     client = PlainClient(broker.url())
-    does, share = hangs(client)
-    assert does
-    assert share > 0.5
+    assert any(hangs(client) > 0.5 for _ in range(5))  # in one of them nobody else took the cores
     client.close()
 
 
@@ -93,7 +92,7 @@ def test_a_client_of_a_frozen_broker_hangs(own_broker, start_plain_server, hangs
     client = PlainClient(own_broker.url())
     assert client.call(10) == 55
     with own_broker.frozen():
-        assert hangs(client)[0]
+        hangs(client)
     client.close()
 
 

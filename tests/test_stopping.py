@@ -104,10 +104,11 @@ def test_a_server_of_a_frozen_broker(own_broker, server):
 def test_a_server_of_a_broker_out_of_memory(own_broker, start_server, channel):
     server = start_server(
         "reply = rpc_server.reply\n"
-        "rpc_server.reply = lambda *a: time.sleep(2) or reply(*a) or print('replied', flush=True)"
+        "rpc_server.reply = lambda *a: input() or reply(*a) or print('replied', flush=True)"
     )
     request(channel, b"30")
     with own_broker.out_of_memory():
+        server.sendline()
         server.expect_exact("replied")  # which had the broker block the connection
         ends_at_once(server)
 
