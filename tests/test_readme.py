@@ -8,8 +8,9 @@ import shlex
 import subprocess
 import sys
 
+import conftest
 import pytest
-from conftest import IN_USE, ROOT
+from conftest import IN_USE, NO_BROKER, ROOT
 
 from rpc_client import FibonacciRpcClient, NoServerError
 
@@ -60,6 +61,15 @@ def test_the_tests_touch_no_rpc_queue_that_is_there(broker, rpc_queue, channel):
     assert done.returncode == 1
     assert IN_USE in done.stdout
     channel.queue_declare(rpc_queue, passive=True)
+
+
+def test_without_any_broker_the_tests_fail_and_say_how_to_get_one(monkeypatch, request, tmp_path):
+    monkeypatch.delenv("AMQP_URL", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///dev/null")
+    monkeypatch.setattr(conftest, "RABBITMQ", tmp_path / "not installed")
+    with pytest.raises(pytest.exit.Exception, match=f"^{NO_BROKER}$") as exit:
+        conftest.find_broker(request)
+    assert exit.value.returncode == 1
 
 
 def test_it_is_read_in_five_minutes():
