@@ -59,7 +59,7 @@ class FibonacciRpcClient:
     """
 
     def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
-        urls = re.split(r",\s*(?=amqps?://)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
+        urls = re.split(r"(?i),\s*(?=amqps?://)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
             if not all(re.fullmatch(URL_FORM, url) for url in urls):
                 raise ValueError

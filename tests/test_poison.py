@@ -1,9 +1,14 @@
 """A request that takes its server down must not take down one server after another."""
 
+import errno
+import os
+import re
 import signal
 
 import pytest
 from wire import PastTheYear9999, ask, receive, request
+
+import rpc_server
 
 SUICIDE = "rpc_server.fib = lambda n: n if n != 13 else os.kill(os.getpid(), signal.SIGKILL)"
 SLEEP = "rpc_server.fib = lambda n: n if n != 13 else time.sleep(4)"
@@ -63,6 +68,12 @@ def test_messages_that_pika_can_not_parse_are_taken_off_the_queue(
     for _ in range(10):
         assert ask(channel, b"30")[1] == b"832040"
     assert channel.queue_declare("rpc_queue", passive=True).method.message_count == 0
+
+
+def test_an_error_of_the_network_is_told_from_pika_s_own():
+    for number in set(errno.errorcode) - {errno.EOVERFLOW}:  # that one is a date's
+        lost = OSError(number, os.strerror(number))
+        assert re.search(rpc_server.NETWORK, f"Stream connection lost: {lost!r}")
 
 
 def test_a_lost_network_is_not_taken_for_such_a_message(relay, start_server, channel):

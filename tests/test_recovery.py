@@ -170,7 +170,8 @@ def test_a_server_tries_again_where_there_is_no_such_host_or_option(start, ask, 
 
 
 def test_of_several_nodes_the_first_that_is_there_is_used(broker, start_server, ask):
-    url = f"amqp://guest:guest@rabbit.invalid/,amqp://guest:guest@localhost:1/,{broker.url()}"
+    there = broker.url().replace("amqp", "AMQP")
+    url = f"amqp://guest:guest@rabbit.invalid/,amqp://guest:guest@localhost:1/,{there}"
     start_server(url=url)
     assert ask(url=url).stdout.endswith(" [.] Got 832040\n")
 
@@ -180,6 +181,7 @@ def test_of_several_nodes_the_first_that_is_there_is_used(broker, start_server, 
     [
         ("amqp://guest:s3cret@{}:{}/%2F", "ACCESS_REFUSED"),
         ("amqp://guest:guest@{}:{}/nowhere", "vhost nowhere not found"),
+        ("amqp://guest:guest@{}:{}/limits", "vhost limits not found"),  # no limit to wait for
         ("amqp://guest:s3cret/@{}:{}/", "AMQP_URL"),
         ("amqp://guest:1/s3cret@{}:{}/", "AMQP_URL"),
         ("amqp:/guest:s3cret@{}:{}/", "AMQP_URL"),

@@ -45,6 +45,13 @@ def test_an_exception_while_computing_goes_back_as_an_error_reply(start_server, 
     assert len(answer) < 1000
 
 
+def test_an_exception_while_checking_does_too(start_server, channel):
+    start_server("rpc_server.MAX_N = None")
+    props, answer = ask(channel, b"30")
+    assert props.type == "error"
+    assert answer.startswith(b"TypeError: ")
+
+
 def test_a_request_without_reply_to_is_dropped_and_said_so(server, channel):
     request(channel, b"30", reply_to=None)
     server.expect_exact(" [!] fib(30) dropped: it has no reply_to")
