@@ -29,12 +29,11 @@ from pika.exceptions import AMQPError, ConsumerCancelled
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 QUEUE = "rpc_queue"
 TIMEOUT_SECONDS = 10.0
-TICK_SECONDS = 0.1  # a waiting call looks at its deadline this often
 RETRY_SECONDS = 0.25  # between two attempts to connect
 GRACE_SECONDS = 0.4  # after the deadline, to ask the broker why; also what close() may take
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.com/docs/ttl)
 
-# pika's ways to say that it can't talk to the broker (the last two: no such host name or option)
+# pika's ways to say that it can't talk to the broker (the last two: an impossible name or option)
 LOST = (AMQPError, AMQPConnectorException, OSError, ValueError, TypeError)
 # An @ further on belongs to a password with an unescaped / ? or #, whose rest would be shown.
 URL_FORM = "(?i)amqps?://[^/?#]*([/?#][^@]*)?"
@@ -82,16 +81,15 @@ class FibonacciRpcClient:
         pika's own limits are for each address of a node, and an unknown name ends its list.
         """
         share = seconds / len(self.nodes)
-        for node in map(copy.copy, self.nodes):  # for pika writes to its own, in a late thread too
+        for node in map(copy.copy, self.nodes):  # pika changes its own, also in a late thread
             node.socket_timeout = node.stack_timeout = share
             opened: list[pika.BlockingConnection] = []
             try:
                 self.channel, self.callback_queue = within(share, opened, self.open, node, opened)
-            except LOST as error:
-                problem = error
-            else:
                 self.connection = self.channel.connection
                 return
+            except LOST as error:
+                problem = error
         raise problem
 
     def open(
@@ -104,7 +102,6 @@ class FibonacciRpcClient:
         callback_queue = channel.queue_declare(queue="", exclusive=True).method.queue
         channel.basic_consume(callback_queue, self.on_response, auto_ack=True)
         channel.add_on_return_callback(self.on_return)
-        tick(connection)
         return channel, callback_queue
 
     def on_response(self, ch: Any, method: Any, props: pika.BasicProperties, body: bytes) -> None:
@@ -131,25 +128,24 @@ class FibonacciRpcClient:
         request = b"%d" % operator.index(n)
         deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         self.corr_id = str(uuid.uuid4())
-        self.response, problem, lost = None, "there was no time to connect", False
+        self.response, problem = None, ""
         while self.response is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                reason = self.diagnose() if self.connection else problem
+                reason = self.diagnose() if self.connection else problem or "no time to connect"
                 raise TimeoutError(f"no answer within {timeout:g} s: {reason}")
             try:
                 if self.connection is None:
                     self.connect(min(left, TIMEOUT_SECONDS))
                 self.ask(request, deadline)
                 self.wait(deadline)
-                if lost and isinstance(self.response, NoServerError):
+                if problem and isinstance(self.response, NoServerError):
                     self.response = None  # the queue went with the broker: its server may be back
                     raise ConsumerCancelled(f"no queue '{QUEUE}' any more")
             except LOST as error:
                 self.close()
-                if not lost or left > GRACE_SECONDS:  # a shorter try tells nothing new
+                if not problem or left > GRACE_SECONDS:  # a shorter try tells nothing new
                     problem = self.explain(error)
-                lost = True
                 time.sleep(RETRY_SECONDS)
         if isinstance(self.response, RpcError):
             raise self.response
@@ -175,8 +171,8 @@ class FibonacciRpcClient:
 
     def wait(self, deadline: float) -> None:
         """Process I/O until the answer or the deadline: pika does none between our calls."""
-        while self.response is None and time.monotonic() < deadline:
-            self.channel.connection.process_data_events(time_limit=None)
+        while self.response is None and (left := deadline - time.monotonic()) > 0:
+            self.channel.connection.process_data_events(time_limit=left)
             if not (self.channel.is_open and self.channel.consumer_tags):
                 raise ConsumerCancelled("it closed the channel or its queue, and its log says why")
 
@@ -184,17 +180,14 @@ class FibonacciRpcClient:
         """Return why no answer came, as far as the broker tells."""
         connection, self.connection = self.channel.connection, None  # the thread's, until done
         try:
-            queue = within(GRACE_SECONDS, [connection], self.count)
+            declare = self.channel.queue_declare
+            queue = within(GRACE_SECONDS, [connection], declare, QUEUE, True).method  # passive
         except LOST as error:
             return self.explain(error)
         self.connection = connection
         if queue.consumer_count == 0:
             return "no server is consuming"
         return f"servers consuming: {queue.consumer_count}, requests waiting: {queue.message_count}"
-
-    def count(self) -> Any:
-        """Ask how many servers consume from rpc_queue and how many requests wait in it."""
-        return self.channel.queue_declare(queue=QUEUE, passive=True).method
 
     def explain(self, error: BaseException) -> str:
         """Return what is wrong with the broker, in words for people."""
@@ -245,11 +238,6 @@ def within(
     if future.cancel():  # it is not done
         raise TimeoutError
     return future.result()
-
-
-def tick(connection: pika.BlockingConnection) -> None:
-    """Wake a waiting call now and then: one timer a tick, where a time_limit makes one a call."""
-    connection.call_later(TICK_SECONDS, lambda: tick(connection))
 
 
 def main() -> None:
