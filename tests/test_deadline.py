@@ -9,6 +9,7 @@ import time
 import pytest
 from wire import receive, request
 
+import rpc_client
 from rpc_client import FibonacciRpcClient
 
 
@@ -89,6 +90,17 @@ def test_where_the_broker_is_out_of_memory(own_broker, client, server):
         assert "does not answer" in reason(client, 0.5)
         assert "does not answer" in reason(client, 0.2)
     assert client.call(30) == 832040
+
+
+def test_a_call_given_up_leaves_no_thread_while_the_broker_is_out_of_memory(
+    own_broker, rpc_queue, monkeypatch
+):
+    monkeypatch.setattr(rpc_client, "BLOCKED_SECONDS", 1)
+    before = set(threading.enumerate())
+    with FibonacciRpcClient(own_broker.url()) as client, own_broker.out_of_memory():
+        assert "does not answer" in reason(client, 0.2)
+        assert not set(threading.enumerate()) <= before
+        own_broker.wait_until(10, lambda: set(threading.enumerate()) <= before)
 
 
 def test_leaving_the_with_block_waits_for_no_frozen_broker(own_broker):
