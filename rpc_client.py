@@ -31,7 +31,7 @@ QUEUE = "rpc_queue"
 TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 0.25  # between two attempts to connect
 GRACE_SECONDS = 0.4  # after the deadline, to ask the broker why; also what close() may take
-BLOCKED_SECONDS = 30.0  # in an alarm, ends a connection: a call that gave it up left a thread
+BLOCKED_SECONDS = 30.0  # in an alarm, a connection ends after this, and the thread that asks why
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.com/docs/ttl)
 
 # pika's ways to say that it can't talk to the broker (the last two: an impossible name or option)

@@ -315,7 +315,7 @@ def start_server(start):
     """Start rpc_server.py and wait until it serves; `patch` is Python to run in it before that."""
 
     def start_server(patch="", url=None):
-        code = f"import os, signal, sys, time, rpc_server\n{patch}\nrpc_server.main()"
+        code = f"import os, signal, time, rpc_server\n{patch}\nrpc_server.main()"
         argv = ("-c", code) if patch else ("rpc_server.py",)
         return start(*argv, url=url).awaits_requests()
 
