@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import port_for
 import pytest
-from conftest import RABBITMQ, PrivateBroker
+from brokers import RABBITMQ, PrivateBroker, wait_until
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 
 from rpc_client import FibonacciRpcClient
@@ -63,7 +63,7 @@ def test_calls_go_on_while_each_node_of_a_cluster_is_killed_in_turn(nodes, start
     servers = [start_server(url=url) for _ in range(2)]
     with FibonacciRpcClient(url) as client:
         for node in nodes:
-            nodes[0].wait_until(60, is_whole)
+            wait_until(60, is_whole)
             with node.killed():
                 assert client.call(30, timeout=30) == 832040
                 assert client.call(31, timeout=30) == 1346269

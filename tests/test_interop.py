@@ -1,11 +1,11 @@
 """The pair against clients and servers that are neither pika nor ours."""
 
-import os
 import subprocess
 
 import pytest
-from conftest import ROOT, run
+from brokers import run
 from pexpect.popen_spawn import PopenSpawn
+from scripts import ROOT, environment
 
 pytestmark = pytest.mark.interop
 
@@ -31,7 +31,7 @@ def peer(request):
 
 @pytest.fixture
 def env(broker):
-    return {**os.environ, "AMQP_URL": broker.url()}
+    return environment(broker.url())
 
 
 @pytest.fixture
@@ -58,14 +58,16 @@ def peer_server(peer, env):
 
 
 @pytest.mark.parametrize("callback", ["callback", "direct"])
-def test_a_peers_client_gets_exact_answers_from_our_server(server, peer_client, callback):
+def test_client_in_another_language_gets_exact_answers(server, peer_client, callback):
     assert peer_client(callback, *FIB) == [str(answer) for answer in FIB.values()]
 
 
 @pytest.mark.parametrize("callback", ["callback", "direct"])
-def test_a_peers_client_sees_the_refusal_of_a_bad_request(server, peer_client, callback):
+def test_client_in_another_language_sees_the_refusal_of_a_bad_request(
+    server, peer_client, callback
+):
     assert peer_client(callback, -1, 30) == [f"error: {REFUSAL}", "832040"]
 
 
-def test_a_peers_server_answers_our_client(peer_server, client):
+def test_server_in_another_language_answers_our_client(peer_server, client):
     assert [client.call(n) for n in FIB] == list(FIB.values())

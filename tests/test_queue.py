@@ -2,7 +2,7 @@
 
 import pika
 import pytest
-from wire import ask, receive, reply, request
+from wire import receive, round_trip, send_reply, send_request
 
 KINDS = {
     "quorum": {"durable": True, "arguments": {"x-queue-type": "quorum"}},
@@ -15,12 +15,12 @@ KINDS = {
 }
 
 
-def test_the_server_declares_a_durable_queue_and_names_no_type(server, channel):
-    channel.queue_declare("rpc_queue", durable=True)  # a 406 if it were of another make
+def test_server_declares_a_durable_queue_and_names_no_type(server, channel):
+    channel.queue_declare("rpc_queue", durable=True)  # a 406 if it had other settings
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_queue_of_another_make_is_served(broker, channel, start_server, kind):
+def test_server_serves_an_existing_queue(channel, start_server, kind):
     try:
         channel.queue_declare("rpc_queue", **KINDS[kind])
     except pika.exceptions.ConnectionClosedByBroker as error:
@@ -28,24 +28,24 @@ def test_a_queue_of_another_make_is_served(broker, channel, start_server, kind):
             raise
         pytest.skip("this broker refuses transient shared queues, as RabbitMQ 4.3 does")
     start_server()
-    assert ask(channel, b"30")[1] == b"832040"
+    assert round_trip(channel, b"30")[1] == b"832040"
 
 
 def test_two_servers_share_the_load(start_server, channel):
     slow = "fib = rpc_server.fib\nrpc_server.fib = lambda n: time.sleep(0.2) or fib(n)"
     servers = [start_server(slow) for _ in range(2)]
-    callbacks = [request(channel, b"%d" % n)[0] for n in range(4)]
+    callbacks = [send_request(channel, b"%d" % n)[0] for n in range(4)]
     for server in servers:
         server.expect_exact(" [.] fib(")
     assert [receive(channel, queue)[2] for queue in callbacks] == [b"0", b"1", b"1", b"2"]
 
 
-def test_a_server_serves_beside_whoever_else_consumes(start_server, channel):
+def test_server_serves_beside_other_consumers(start_server, channel):
     server = start_server("rpc_server.fib = lambda n: input() or 832040")
-    mine, theirs = (request(channel, b"30")[0] for _ in range(2))
+    mine, theirs = (send_request(channel, b"30")[0] for _ in range(2))
     server.expect_exact(" [.] fib(30)")
     _, props, _ = receive(channel, "rpc_queue")
-    reply(channel, props, b"by another peer")
+    send_reply(channel, props, b"by another peer")
     assert receive(channel, theirs)[2] == b"by another peer"
     server.sendline()
     assert receive(channel, mine)[2] == b"832040"

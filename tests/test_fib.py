@@ -1,4 +1,4 @@
-"""The right answer, and fast."""
+"""fib() is exact, and fast."""
 
 import sys
 import time
@@ -22,12 +22,12 @@ def test_fib_takes_less_than_a_millisecond():
     assert min(seconds() for _ in range(20)) < 0.001
 
 
-def test_the_longest_answer_is_one_that_python_reads():
+def test_longest_result_is_one_that_python_reads():
     digits = len(str(rpc_server.fib(rpc_server.MAX_N)))
     assert digits == 4180
     assert digits < sys.int_info.default_max_str_digits == 4300
 
 
-def test_a_call_returns_what_fib_returns(server, client):
+def test_call_returns_what_fib_returns(server, client):
     for n in (0, 1, 2, 30, 93, 20_000):
         assert client.call(n) == rpc_server.fib(n)

@@ -1,0 +1,213 @@
+"""The three kinds of broker that the tests can run against; the last two are ours to break."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pika
+import port_for
+import pytest
+
+RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # Debian's and Ubuntu's, for any user to run
+NO_BROKER = "no broker: set AMQP_URL, start Docker, or run: apt-get install rabbitmq-server"
+IN_USE = "AMQP_URL's broker has an rpc_queue: give the tests a virtual host without one"
+
+
+def run(*command, **options):
+    """Run a command to its end and return its output; an error if it fails."""
+    options = {"check": True, "text": True, "stdin": subprocess.DEVNULL, **options}
+    return subprocess.run(command, stdout=subprocess.PIPE, **options).stdout
+
+
+def wait_until(seconds, condition):
+    """Ask until the condition holds; an error if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.01)
+
+
+class Broker:
+    """Somebody's broker, named by AMQP_URL."""
+
+    def __init__(self, base_url):
+        self.base_url = base_url
+
+    def url(self, **query):
+        options = "&".join(f"{key}={value}" for key, value in query.items())
+        return f"{self.base_url}{'&' if '?' in self.base_url else '?'}{options}"
+
+    @property
+    def address(self):
+        node = pika.URLParameters(self.base_url)
+        return node.host, node.port
+
+    @contextlib.contextmanager
+    def channel(self):
+        connection = pika.BlockingConnection(pika.URLParameters(self.base_url))
+        try:
+            yield connection.channel()
+        finally:
+            if connection.is_open:
+                with contextlib.suppress(pika.exceptions.AMQPError):  # the test broke the broker
+                    connection.close()
+
+
+class OwnBroker(Broker):
+    """A broker that a test may break, in a `with` block that mends it again."""
+
+    def __init__(self, port):
+        super().__init__(f"amqp://guest:guest@127.0.0.1:{port}/%2F")
+
+    @contextlib.contextmanager
+    def connections_closed(self):
+        """An operator closed them; new ones are taken."""
+        self.ctl("close_all_connections", "an operator did it")
+        yield
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """Its connections are closed and new ones refused."""
+        self.ctl("stop_app")
+        try:
+            yield
+        finally:
+            self.ctl("start_app")
+
+    @contextlib.contextmanager
+    def killed(self):
+        """It died without a word; the block ends when it is up again."""
+        self.ctl("eval", "catch mnesia:sync_log().")  # or it may have forgotten a new queue
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Its connections are open, it takes new ones, and nothing answers."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    @contextlib.contextmanager
+    def out_of_memory(self):
+        """It blocks whoever publishes."""
+        self.ctl("set_vm_memory_high_watermark", "0")
+        try:
+            yield
+        finally:
+            self.ctl("set_vm_memory_high_watermark", "0.6")
+
+    @contextlib.contextmanager
+    def proposing_heartbeats(self, seconds):
+        """It proposes such a heartbeat to those that connect."""
+        self.ctl("eval", f"application:set_env(rabbit, heartbeat, {seconds}).")
+        try:
+            yield
+        finally:
+            self.ctl("eval", "application:set_env(rabbit, heartbeat, 60).")
+
+    def queues(self):
+        return self.ctl("list_queues", "name").split()
+
+    def listen_with_tls(self, folder, port):
+        files = f'{{certfile, "{folder}/cert.pem"}}, {{keyfile, "{folder}/key.pem"}}'
+        self.ctl("eval", f"rabbit_networking:start_ssl_listener({port}, [{files}], 2).")
+
+
+class ComposeBroker(OwnBroker):
+    """The rabbitmq service of docker-compose.yml, in a project of its own."""
+
+    def __init__(self, compose):
+        super().__init__(os.environ["AMQP_PORT"])
+        self.compose = compose
+
+    def ctl(self, *args):
+        return self.compose("exec -T rabbitmq rabbitmqctl -q", *args)
+
+    def kill(self):
+        self.compose("kill rabbitmq")
+
+    def start(self):
+        self.compose("up -d --wait rabbitmq")
+
+    def freeze(self):
+        self.compose("pause rabbitmq")
+
+    def thaw(self):
+        self.compose("unpause rabbitmq")
+
+    def tls_port(self, folder):
+        self.compose("cp", f"{folder}/.", "rabbitmq:/var/lib/rabbitmq")
+        self.listen_with_tls("/var/lib/rabbitmq", 5671)
+        return int(self.compose("port rabbitmq 5671").rpartition(":")[2])
+
+
+class PrivateBroker(OwnBroker):
+    """A process of this machine's own rabbitmq-server, started by pytest-rabbitmq."""
+
+    def __init__(self, server):
+        super().__init__(server.port)
+        self.server = server
+
+    def ctl(self, *args):
+        return self.server.rabbitctl_output("-q", *args)
+
+    def kill(self):
+        self.server.kill(sig=signal.SIGKILL)
+        wait_until(10, lambda: not self.server.pre_start_check())  # its port is free
+
+    def start(self):
+        self.server.start()
+
+    def freeze(self):
+        os.killpg(self.server.process.pid, signal.SIGSTOP)
+
+    def thaw(self):
+        os.killpg(self.server.process.pid, signal.SIGCONT)
+
+    def tls_port(self, folder):
+        port = port_for.select_random()
+        self.listen_with_tls(folder, port)
+        return port
+
+
+def docker_answers():
+    try:
+        run("docker", "info", stderr=subprocess.DEVNULL)
+        return bool(run("docker", "compose", "version", stderr=subprocess.DEVNULL))
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def find_broker(request):
+    """Return the broker for the tests; `request` is pytest's, to start it by a fixture."""
+    if url := os.environ.get("AMQP_URL"):
+        broker = Broker(url)
+        with (
+            broker.channel() as channel,
+            contextlib.suppress(pika.exceptions.ChannelClosedByBroker),
+        ):
+            channel.queue_declare("rpc_queue", passive=True)
+            pytest.exit(IN_USE, returncode=1)
+        return broker
+    if docker_answers():
+        request.getfixturevalue("docker_services")
+        files = request.getfixturevalue("docker_compose_file")
+        project = request.getfixturevalue("docker_compose_project_name")
+
+        def compose(command, *args):
+            options = ["-p", project, *(word for file in files for word in ("-f", file))]
+            return run("docker", "compose", *options, *command.split(), *args)
+
+        return ComposeBroker(compose)
+    if RABBITMQ.exists():
+        return PrivateBroker(request.getfixturevalue("rabbitmq_server"))
+    return pytest.exit(NO_BROKER, returncode=1)

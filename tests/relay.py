@@ -1,0 +1,72 @@
+"""A TCP relay to the broker that goes dead after so many answers, as in a partition."""
+
+import contextlib
+import socket
+import threading
+from urllib.parse import urlsplit
+
+# The broker's answers until a peer is ready, each of which is read in one piece: Start, Tune and
+# Open-Ok of the connection; Open-Ok of the channel; Declare-Ok; for the server Qos-Ok; Consume-Ok.
+CLIENT_HANDSHAKE, SERVER_HANDSHAKE = 6, 7
+NEVER_DEAD = 10**6
+
+
+class Relay:
+    """Passes so many answers of the broker, then nothing until `revived` is set.
+
+    `last` is what went to the broker last.
+    """
+
+    def __init__(self, broker, answers):
+        self.address, self.answers = broker.address, answers
+        self.dead, self.revived = threading.Event(), threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.sockets = [self.listener]
+        url = urlsplit(broker.url())
+        user, at, _ = url.netloc.rpartition("@")
+        port = self.listener.getsockname()[1]
+        self.url = url._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):  # closed: the test is over
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(self.address)
+                self.sockets += near, far
+                threading.Thread(target=self.pump, args=(near, far), daemon=True).start()
+                threading.Thread(target=self.answer, args=(far, near), daemon=True).start()
+
+    def pump(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                self.last = data
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def answer(self, source, sink):
+        with contextlib.suppress(OSError):
+            for _ in range(self.answers):
+                sink.sendall(source.recv(4096))
+            answer = source.recv(4096)
+            self.dead.set()
+            self.revived.wait()
+            sink.sendall(answer)
+            self.pump(source, sink)
+
+    def cut(self):
+        """Break the connections that there are; new ones may come."""
+        for sock in self.sockets[1:]:
+            with contextlib.suppress(OSError):  # the other end was first
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self):
+        """Break the connections and take no new ones."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.cut()
+
+    def close(self):
+        self.revived.set()
+        self.cut()  # a socket that a thread reads stays open when it is merely closed
+        for sock in self.sockets:
+            sock.close()

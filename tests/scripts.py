@@ -1,0 +1,38 @@
+"""The two scripts as processes, started and stopped as a user does."""
+
+import os
+import sys
+from pathlib import Path
+
+from pexpect.popen_spawn import PopenSpawn
+
+ROOT = Path(__file__).parent.parent
+WAIT_SECONDS = 15
+
+
+def environment(url):
+    return {**os.environ, "AMQP_URL": url, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+
+
+class Script(PopenSpawn):
+    """A running script, and what it prints on stdout and stderr."""
+
+    def __init__(self, *argv, url, cwd=ROOT):
+        super().__init__(
+            [sys.executable, *map(str, argv)],
+            timeout=WAIT_SECONDS,
+            cwd=cwd,
+            env=environment(url),
+            encoding="utf-8",
+            codec_errors="strict",
+        )
+
+    def awaits_requests(self):
+        self.expect_exact(" [x] Awaiting RPC requests")
+        return self
+
+    def ends(self, *signals):
+        """Send signals, and return the exit status."""
+        for signum in signals:
+            self.kill(signum)
+        return self.proc.wait(timeout=WAIT_SECONDS)
