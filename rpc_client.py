@@ -1,7 +1,6 @@
 """RPC client over RabbitMQ: has the servers on rpc_queue compute Fibonacci numbers.
 
-The design is that of https://www.rabbitmq.com/tutorials/tutorial-six-python. AMQP_URL names the
-broker.
+AMQP_URL names the broker. See https://www.rabbitmq.com/tutorials/tutorial-six-python.
 """
 
 import argparse
@@ -39,16 +38,16 @@ class FibonacciRpcClient:
     """Calls fib() on the servers that consume rpc_queue; for one thread at a time.
 
     `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
-    Raises ValueError if it is malformed, ConnectionError if it fails in `timeout` seconds (or 10).
+    Raises ValueError if it is malformed, ConnectionError if none answers in time (10 s at most).
     """
 
     def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         urls = re.split(r"(?i),\s*(?=amqps?://)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
-            self.nodes = [pika.URLParameters(url) for url in urls]
-        except Exception as error:  # in its words there may be a password
-            words = f"AMQP_URL is malformed ({type(error).__name__}): are its @ / ? # % encoded?"
-            raise ValueError(words) from None
+            self.nodes = [pika.URLParameters(node) for node in urls]
+        except Exception:  # its message may contain the password
+            message = "AMQP_URL is malformed: is its password percent-encoded (: / ? # [ ] @ %)?"
+            raise ValueError(message) from None
         try:
             self.connect(timeout)
         except LOST as error:
@@ -82,9 +81,10 @@ class FibonacciRpcClient:
         """Note why the broker blocks this connection, or that it no longer does."""
         self.blocked = getattr(frame.method, "reason", None)
 
-    def on_return(self, *_):
-        """Raise an error: pika calls this, like on_response, within process_data_events."""
-        raise NoServerError(f"there is no {QUEUE}: start a server")
+    def on_return(self, ch, method, props, body):
+        """Raise NoServerError, out of process_data_events: there is no queue for the request."""
+        if self.corr_id == props.correlation_id:
+            raise NoServerError(f"there is no {QUEUE}: start a server")
 
     def on_response(self, ch, method, props, body):
         """Take the first reply to the request; ignore late, repeated and foreign ones."""
@@ -132,7 +132,7 @@ class FibonacciRpcClient:
                 published = True
             self.connection.process_data_events(time_limit=left)
             if not self.channel.consumer_tags:
-                raise ConsumerCancelled("it closed the channel or its queue, and its log says why")
+                raise ConsumerCancelled("the channel or its queue was closed: see RabbitMQ's log")
 
     def diagnose(self, problem):
         """Return why there is no reply: the problem, if not connected, or what the broker tells."""

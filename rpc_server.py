@@ -25,11 +25,11 @@ HEARTBEAT_SECONDS = 600  # pika sends none while a function runs; KEEPALIVE find
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}  # s, s, ms
 CLOSE_SECONDS = 0.5  # how long closing may take: a frozen broker does not answer
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
-LOST = (AMQPError, AMQPConnectorException, AssertionError, OSError)  # pika asserts if interrupted
+LOST = (AMQPError, AMQPConnectorException, OSError, AssertionError)  # that, if a signal interrupts
 REFUSED = (ProbableAuthenticationError, ProbableAccessDeniedError, ssl.SSLCertVerificationError)
 
 
-# Change: the function. A request may be computed twice, so it has to be idempotent.
+# Change: the function. A request may be computed more than once, so it has to be idempotent.
 def fib(n: int) -> int:
     """Return F(n), exact, by fast doubling: F(2k) and F(2k+1) come from F(k) and F(k+1)."""
     a, b = 0, 1
@@ -55,16 +55,16 @@ def answer(body: bytes) -> tuple[bytes, str | None]:
 def on_request(ch, method, props, body):
     """Reply, then acknowledge; but acknowledge a redelivered request first."""
     with stop:
-        if method.redelivered:  # it may crash each of its servers, so it gets no more than two
+        if method.redelivered:  # it may have crashed its first server: there is no third attempt
             ch.basic_ack(delivery_tag=method.delivery_tag)
-        request = f"fib({str(body[:40], errors='backslashreplace')})"  # Change: its name.
+        request = f"fib({str(body[:40], errors='backslashreplace')})"  # Change: how it is printed.
         if props.reply_to:
             say(f" [.] {request}")
             response, kind = answer(body)
             if kind == "error":
                 say(f" [!] {request} failed: {str(response, errors='backslashreplace')}")
-            reply = pika.BasicProperties(correlation_id=props.correlation_id, type=kind)
-            ch.basic_publish("", routing_key=props.reply_to, properties=reply, body=response)
+            properties = pika.BasicProperties(correlation_id=props.correlation_id, type=kind)
+            ch.basic_publish("", props.reply_to, response, properties)
         else:
             say(f" [!] {request} dropped: it has no reply_to")
         if not method.redelivered:
@@ -72,7 +72,7 @@ def on_request(ch, method, props, body):
 
 
 class Stop:
-    """Ends the server on SIGTERM or Ctrl-C, but a `with stop:` block first; a second, at once."""
+    """Ends the server on a signal, after a running `with stop:` block; a second does not wait."""
 
     in_block, signals = False, 0
 
@@ -120,14 +120,14 @@ def brokers():
     urls = re.split(r"(?i),\s*(?=amqps?://)", os.environ.get("AMQP_URL") or DEFAULT_URL)
     try:
         return [pika.URLParameters(url) for url in urls]
-    except Exception as error:  # in its words there may be a password
-        sys.exit(f" [!] AMQP_URL is malformed ({type(error).__name__}): are its @ / ? # % encoded?")
+    except Exception:  # its message may contain the password
+        sys.exit(" [!] AMQP_URL is malformed: is its password percent-encoded (: / ? # [ ] @ %)?")
 
 
 def main() -> None:
     """Connect, declare, serve; connect again if the broker is lost, until SIGTERM or Ctrl-C."""
     signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
+    signal.signal(signal.SIGINT, stop)
     pause, connected = MIN_PAUSE_SECONDS, False
     for node in itertools.cycle(brokers()):
         node.heartbeat = HEARTBEAT_SECONDS if node.heartbeat is None else node.heartbeat
@@ -137,8 +137,8 @@ def main() -> None:
                 connected = True
                 channel = connection.channel()
                 try:
-                    channel.queue_declare(queue=QUEUE, durable=True)  # 4.3 refuses transient ones
-                except pika.exceptions.ChannelClosedByBroker:  # it exists with other settings
+                    channel.queue_declare(queue=QUEUE, durable=True)  # RabbitMQ 4.3 requires it
+                except pika.exceptions.ChannelClosedByBroker:  # it is there: serve it as it is
                     channel = connection.channel()
                 channel.basic_qos(prefetch_count=1)
                 channel.basic_consume(queue=QUEUE, on_message_callback=on_request)

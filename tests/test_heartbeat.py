@@ -1,12 +1,18 @@
 """A function may take ten minutes without any setting, and yet a dead network is found soon."""
 
 import signal
+import socket
 from pathlib import Path
 
 import pytest
 from wire import receive, send_request
 
 SLOW = "fib = rpc_server.fib\nrpc_server.fib = lambda n: time.sleep(4) or fib(n)"
+SHOW_SOCKET_OPTIONS = """
+import socket
+setsockopt = socket.socket.setsockopt
+socket.socket.setsockopt = lambda *args: print(args[1:]) or setsockopt(*args)
+"""
 KEEPALIVE_TIMER, TICKS_A_SECOND = "02", 100  # see proc(5) on /proc/net/tcp
 
 
@@ -31,7 +37,11 @@ def test_server_asks_for_ten_minutes_unless_its_url_names_a_heartbeat(
     assert server.ends(signal.SIGTERM) == 0
 
 
-def test_keepalive_runs_on_the_connection_of_the_server(broker, server):
+@pytest.mark.parametrize(
+    ("query", "seconds"), [({}, 30), ({"tcp_options": "{'TCP_KEEPIDLE':20}"}, 20)]
+)
+def test_keepalive_runs_on_the_connection_of_the_server(broker, start_server, query, seconds):
+    server = start_server(url=broker.url(**query))
     inodes = {
         str(file.readlink())[len("socket:[") : -1]
         for file in Path(f"/proc/{server.proc.pid}/fd").iterdir()
@@ -42,4 +52,10 @@ def test_keepalive_runs_on_the_connection_of_the_server(broker, server):
     (timer,) = (row[5] for row in rows if row[9] in inodes and row[2].endswith(to_broker))
     kind, ticks = timer.split(":")
     assert kind == KEEPALIVE_TIMER
-    assert int(ticks, 16) <= 30 * TICKS_A_SECOND
+    assert 0 <= seconds * TICKS_A_SECOND - int(ticks, 16) < 10 * TICKS_A_SECOND
+
+
+def test_kernel_gives_up_a_dead_network_after_a_minute(start_server):
+    server = start_server(SHOW_SOCKET_OPTIONS)
+    for option, value in (socket.TCP_USER_TIMEOUT, 60_000), (socket.TCP_KEEPINTVL, 10):
+        assert f"{(socket.IPPROTO_TCP, option, value)}\n" in server.before

@@ -43,13 +43,23 @@ def test_client_without_the_right_to_publish_is_told_in_time(own_broker, rpc_que
     done = run_client(
         "--timeout", "0.5", url=own_broker.url().replace("guest:guest", "mute:secret")
     )
-    assert re.fullmatch(r" \[!\] .*( closed the channel .*|ACCESS_REFUSED.*)\n", done.stderr)
+    assert re.fullmatch(
+        r" \[!\] .*( the channel or its queue was closed.*|ACCESS_REFUSED.*)\n", done.stderr
+    )
 
 
 def test_server_waits_for_a_late_broker_and_says_so_in_a_line(own_broker, start):
     with own_broker.stopped():
         server = start("rpc_server.py")
         server.expect(r"^ \[!\] 127.0.0.1:\d+ .+\n")
+    server.awaits_requests()
+
+
+def test_server_tries_again_when_the_broker_freezes_while_it_connects(relay, start):
+    way = relay(2)
+    server = start("rpc_server.py", url=f"{way.url}?stack_timeout=0.5")
+    server.expect(r"^ \[!\] 127.0.0.1:\d+ does not answer: .+; next attempt in ")
+    way.revived.set()
     server.awaits_requests()
 
 

@@ -24,6 +24,12 @@ def test_idle_server_stops_within_a_second(server, signum):
     ends_within(server, 1, signum)
 
 
+def test_server_ends_as_any_program_does(start_server):
+    server = start_server("import atexit\natexit.register(print, 'at exit')")
+    assert server.ends(signal.SIGTERM) == 0
+    server.expect_exact("at exit")
+
+
 def test_server_closes_its_connection(start_server, relay):
     way = relay(NEVER_DEAD)
     ends_within(start_server(url=way.url), 1, signal.SIGTERM)

@@ -16,6 +16,7 @@ def ca(tmp_path_factory):
     issued = ca.issue_cert("localhost")
     ca.cert_pem.write_to_path(folder / "ca.pem")
     issued.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    trustme.CA().cert_pem.write_to_path(folder / "other.pem")
     issued.private_key_pem.write_to_path(folder / "key.pem")
     for file in folder.iterdir():
         file.chmod(0o644)
@@ -35,9 +36,10 @@ def test_private_ca_named_in_the_url_is_trusted_and_an_unknown_one_refused(
     assert run_client(url=url).stdout.endswith(" [.] Got 832040\n")
     assert server.ends(signal.SIGTERM) == 0
 
-    server = start("rpc_server.py", url=amqps)
-    assert server.ends() == 1
-    done = run_client(url=amqps)
-    assert done.returncode == 1
-    for output in (server.read(), done.stderr):
-        assert re.fullmatch(r" \[!\] localhost:\d+.*CERTIFICATE_VERIFY_FAILED.*\n", output)
+    for url in (amqps, f"{amqps}?ssl_options={{'cafile': '{ca}/other.pem'}}"):
+        server = start("rpc_server.py", url=url)
+        assert server.ends() == 1
+        done = run_client(url=url)
+        assert done.returncode == 1
+        for output in (server.read(), done.stderr):
+            assert re.fullmatch(r" \[!\] localhost:\d+.*CERTIFICATE_VERIFY_FAILED.*\n", output)

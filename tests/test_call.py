@@ -2,6 +2,7 @@
 
 import time
 
+import pika
 import pytest
 from relay import CLIENT_HANDSHAKE
 from wire import receive, send_reply, waiting
@@ -95,6 +96,12 @@ def test_client_ignores_late_replies_to_an_earlier_call(client, rpc_queue, chann
     send_reply(channel, late, b"1", type="error")
     send_reply(channel, props, b"832040")
     assert call.result(5) == 832040
+
+
+def test_client_ignores_the_return_of_an_earlier_request(client, server):
+    earlier = pika.BasicProperties(correlation_id="an earlier call's")
+    client.channel.basic_publish("", "no such queue", b"1", earlier, mandatory=True)
+    assert client.call(30) == 832040
 
 
 def test_request_that_nobody_waits_for_expires(client, rpc_queue, channel):
