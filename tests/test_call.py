@@ -59,7 +59,13 @@ def test_client_has_one_callback_queue_and_leaves_none(
     assert callback_queues() <= others
 
 
-def test_client_ignores_foreign_replies_and_takes_the_first_match(
+def test_client_leaves_no_reply_in_its_callback_queue(own_broker, client, server):
+    assert client.call(30) == 832040
+    listing = own_broker.ctl("list_queues", "name", "messages").splitlines()
+    assert f"{client.callback_queue}\t0" in listing
+
+
+def test_client_ignores_foreign_replies_takes_the_first_match_and_asks_once(
     client, rpc_queue, channel, background
 ):
     call = background(client.call, 30)
@@ -71,6 +77,7 @@ def test_client_ignores_foreign_replies_and_takes_the_first_match(
     send_reply(channel, props, b"4")
     send_reply(channel, props, b"5", type="error")
     assert call.result(5) == 832040
+    assert waiting(channel) == 0
 
 
 def test_client_takes_the_first_of_two_replies_that_arrive_together(

@@ -91,6 +91,17 @@ def test_call_ends_in_time_if_it_cannot_reconnect(relay, rpc_queue, timeout):
         reason(client, timeout)
 
 
+def test_client_pauses_between_two_attempts_to_connect(relay, rpc_queue):
+    way, attempts = relay(NEVER_DEAD), []
+    with FibonacciRpcClient(way.url) as client:
+        way.refuse()
+        way.listener.close()
+        connect = client.open
+        client.open = lambda node: attempts.append(node) or connect(node)
+        reason(client, 1)
+    assert 2 <= len(attempts) <= 5
+
+
 def test_timeout_error_tells_the_alarm_of_the_broker_and_the_connection_is_kept(
     own_broker, server, channel
 ):
@@ -126,6 +137,15 @@ def test_client_publishes_nothing_while_the_broker_blocks_and_once_when_it_does_
         send_reply(channel, props, b"514229")
         assert call.result(5) == 514229
     assert waiting(channel) == 0
+
+
+def test_client_publishes_again_after_a_blocked_connection_was_lost(relay, own_broker, server):
+    way = relay(NEVER_DEAD)
+    with FibonacciRpcClient(way.url) as client:
+        with own_broker.out_of_memory():
+            reason(client, 0.2)
+            way.cut()
+        assert client.call(30) == 832040
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), 1e-9])

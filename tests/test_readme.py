@@ -26,12 +26,12 @@ def test_example_runs(server, broker, monkeypatch):
 
 
 def test_permissions_suffice(own_broker, start_server, rpc_queue):
-    commands = re.findall(r"^rabbitmqctl (.+)$", README, re.MULTILINE)
-    users = dict(re.findall(r"add_user (\S+) (\S+)", "\n".join(commands)))
-    for command in commands:
-        own_broker.ctl(*shlex.split(command))
+    commands = re.findall(r"`rabbitmqctl (set_permissions NAME .+)`$", README, re.MULTILINE)
+    for user, command in zip(("server", "client"), commands, strict=True):
+        own_broker.ctl("add_user", user, "secret")
+        own_broker.ctl(*shlex.split(command.replace("NAME", user)))
     server_url, client_url = (
-        own_broker.url().replace("guest:guest", ":".join(user)) for user in users.items()
+        own_broker.url().replace("guest:guest", f"{user}:secret") for user in ("server", "client")
     )
     with FibonacciRpcClient(client_url) as client:
         with pytest.raises(TimeoutError, match="no server is consuming"):
