@@ -162,7 +162,7 @@ class FibonacciRpcClient:
     def close(self) -> None:
         """Close the connection, in GRACE_SECONDS at most; a later call would make a new one."""
         connection, self.connection = self.connection, None
-        if connection and connection.is_open:
+        if connection:
             with contextlib.suppress(*LOST):
                 within(GRACE_SECONDS, connection.close)
 

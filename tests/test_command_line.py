@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from relay import CLIENT_HANDSHAKE
 from scripts import ROOT, environment
 
 
@@ -60,6 +61,12 @@ def test_client_says_at_once_that_there_is_no_broker(run_client):
 def test_client_says_in_one_line_that_there_was_no_reply_in_time(rpc_queue, run_client):
     done = run_client("--timeout", "0.2")
     assert done.stderr == " [!] no answer within 0.2 s: no server is consuming\n"
+    assert done.returncode == 1
+
+
+def test_client_ends_although_a_thread_hangs_in_a_dead_connection(relay, rpc_queue, run_client):
+    done = run_client("--timeout", "0.2", url=relay(CLIENT_HANDSHAKE).url)
+    assert "does not answer" in done.stderr
     assert done.returncode == 1
 
 

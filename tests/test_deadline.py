@@ -181,6 +181,12 @@ def test_client_is_made_in_time_or_not_wherever_the_broker_freezes(relay, answer
         FibonacciRpcClient(relay(answers).url, timeout=0.2)
 
 
+def test_connection_timeout_of_pika_itself_is_a_connection_error(relay, monkeypatch):
+    monkeypatch.setattr("rpc_client.within", lambda seconds, step, *args: step(*args))
+    with takes(0.3), pytest.raises(ConnectionError, match="does not answer"):
+        FibonacciRpcClient(relay(2).url, timeout=0.3)
+
+
 def test_nodes_of_a_cluster_share_the_time(unreachable, broker, server):
     url = f"{unreachable},{unreachable},{broker.url()}"
     with takes(1.2), FibonacciRpcClient(url, timeout=1.8) as client:
