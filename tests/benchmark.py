@@ -21,6 +21,7 @@ from tutorials import PageClient, RepositoryClient, spawn, start_server
 from rpc_client import FibonacciRpcClient
 
 ROUNDS, CALLS = 30, 50  # of round trips
+COLOURS = '{"themeVariables": {"xyChart": {"plotColorPalette": "red, gray, blue"}}}'
 LOAD_ROUNDS, LOAD_SECONDS, CLIENTS = 3, 1.0, (1, 2, 4, 8)  # of calls a second
 
 FLOOR_QUEUE = {"queue": "floor_queue", "durable": True}
@@ -144,12 +145,11 @@ def print_chart(url):
         ]
         for line, counts in zip(lines.values(), zip(*rounds, strict=True), strict=True):
             line.append(round(statistics.median(counts)))
-    print("\n```mermaid\nxychart-beta")
-    print('    title "Calls of fib(20) a second, one server"')
+    print(f"\n```mermaid\n%%{{init: {COLOURS}}}%%\nxychart-beta")
     print(f'    x-axis "clients" [{", ".join(map(str, CLIENTS))}]')
-    print('    y-axis "calls a second" 0 --> ' + str(max(max(line) for line in lines.values())))
+    print(f'    y-axis "calls of fib(20) a second" 0 --> {max(map(max, lines.values()))}')
     for pair, line in lines.items():
-        print(f"    line {line} %% {pair.name}")
+        print(f'    line "{pair.name}" {line}')
     print("```")
 
 
