@@ -25,7 +25,7 @@ HEARTBEAT_SECONDS = 600  # pika sends none while a function runs; KEEPALIVE find
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}  # s, s, ms
 CLOSE_SECONDS = 0.5  # how long closing may take: a frozen broker does not answer
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
-LOST = (AMQPError, AMQPConnectorException, OSError, AssertionError)  # that, if a signal interrupts
+LOST = (AMQPError, AMQPConnectorException, OSError, AssertionError)  # pika asserts when interrupted
 REFUSED = (ProbableAuthenticationError, ProbableAccessDeniedError, ssl.SSLCertVerificationError)
 
 
