@@ -135,6 +135,18 @@ def run_client(broker):
 
 
 @pytest.fixture
+def refusals(start, run_client):
+    """Return what both scripts say when a URL ends them with status 1."""
+
+    def refusals(url):
+        server, client = start("rpc_server.py", url=url), run_client(url=url)
+        assert (server.ends(), client.returncode) == (1, 1)
+        return server.read(), client.stderr
+
+    return refusals
+
+
+@pytest.fixture
 def background():
     """Run a call in a thread, while the test plays its server; a call that hangs harms nobody."""
 

@@ -18,13 +18,8 @@ import pytest
         ("amqp://guest:s3cret@{}:{}/?tcp_options={{", "AMQP_URL is malformed"),
     ],
 )
-def test_wrong_url_ends_both_scripts(broker, start, run_client, url, words):
-    url = url.format(*broker.address)
-    server = start("rpc_server.py", url=url)
-    assert server.ends() == 1
-    done = run_client(url=url)
-    assert done.returncode == 1
-    for output in (server.read(), done.stderr):
+def test_wrong_url_ends_both_scripts(broker, refusals, url, words):
+    for output in refusals(url.format(*broker.address)):
         assert re.fullmatch(r" \[!\] .+\n", output)
         assert words in output
         assert "s3cret" not in output

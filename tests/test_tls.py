@@ -29,7 +29,7 @@ def amqps(own_broker, ca):
 
 
 def test_private_ca_named_in_the_url_is_trusted_and_an_unknown_one_refused(
-    amqps, ca, start_server, start, run_client
+    amqps, ca, start_server, run_client, refusals
 ):
     url = f"{amqps}?ssl_options={{'cafile': '{ca}/ca.pem'}}"
     server = start_server(url=url)
@@ -37,9 +37,5 @@ def test_private_ca_named_in_the_url_is_trusted_and_an_unknown_one_refused(
     assert server.ends(signal.SIGTERM) == 0
 
     for url in (amqps, f"{amqps}?ssl_options={{'cafile': '{ca}/other.pem'}}"):
-        server = start("rpc_server.py", url=url)
-        assert server.ends() == 1
-        done = run_client(url=url)
-        assert done.returncode == 1
-        for output in (server.read(), done.stderr):
+        for output in refusals(url):
             assert re.fullmatch(r" \[!\] localhost:\d+.*CERTIFICATE_VERIFY_FAILED.*\n", output)
