@@ -4,13 +4,11 @@ import contextlib
 import io
 import re
 import shlex
-import subprocess
-import sys
 
 import brokers
 import pytest
-from brokers import IN_USE, NO_BROKER, find_broker
-from scripts import ROOT, environment
+from brokers import NO_BROKER, find_broker
+from scripts import ROOT
 
 from rpc_client import FibonacciRpcClient, NoServerError
 
@@ -42,15 +40,6 @@ def test_permissions_suffice(own_broker, start_server, rpc_queue):
             client.call(30)
         start_server(url=server_url)
         assert client.call(30) == 832040
-
-
-def test_tests_touch_no_rpc_queue_that_is_there(broker, rpc_queue, channel):
-    command = [sys.executable, "-m", "pytest", "tests/test_fib.py"]
-    options = {"cwd": ROOT, "env": environment(broker.url()), "timeout": 60}
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    assert done.returncode == 1
-    assert IN_USE in done.stdout
-    channel.queue_declare(rpc_queue, passive=True)
 
 
 def test_tests_fail_without_any_broker_and_say_how_to_get_one(monkeypatch, request, tmp_path):

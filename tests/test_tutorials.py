@@ -84,14 +84,16 @@ def exit_code(server):
     ],
     ids=["that is no number", "without reply_to", "that crashes its server"],
 )
-def test_request_takes_one_server_after_another(pair, start_server, channel, body, props, fib):
+def test_request_crashes_one_tutorial_server_after_another(
+    pair, start_server, channel, body, props, fib
+):
     send_request(channel, pair, body, **props)
     for _ in range(3):
         assert exit_code(start_server(fib or pair.fib)) == 1
     assert receive(channel, pair.queue["queue"])[0].redelivered
 
 
-def test_sigterm_ends_a_server_in_mid_request(pair, start_server, channel):
+def test_sigterm_ends_a_tutorial_server_in_mid_request(pair, start_server, channel):
     queue = pair.queue["queue"]
     send_request(channel, pair, b"60", reply_to="nobody")
     wait_until(WAIT_SECONDS, lambda: waiting(channel, queue))
@@ -102,14 +104,14 @@ def test_sigterm_ends_a_server_in_mid_request(pair, start_server, channel):
     assert receive(channel, queue)[0].redelivered
 
 
-def test_deleted_queue_ends_a_server(pair, start_server, client, channel):
+def test_deleted_queue_ends_a_tutorial_server(pair, start_server, client, channel):
     server = start_server()
     assert client.call(10) == 55
     channel.queue_delete(pair.queue["queue"])
     assert exit_code(server) == 0
 
 
-def test_closed_connection_ends_both(own_broker, start_server, client):
+def test_closed_connection_ends_both_scripts_of_a_tutorial(own_broker, start_server, client):
     server = start_server()
     assert client.call(10) == 55
     with own_broker.connections_closed(), pytest.raises(pika.exceptions.AMQPError):
@@ -117,14 +119,16 @@ def test_closed_connection_ends_both(own_broker, start_server, client):
     assert exit_code(server) == 1
 
 
-def test_client_without_a_server_waits_for_ever_and_the_page_s_takes_a_core(pair, client, hangs):
+def test_tutorial_client_without_a_server_waits_for_ever_and_the_page_s_takes_a_core(
+    pair, client, hangs
+):
     if pair is PageClient:
         assert any(hangs(client) > 0.5 for _ in range(5))  # in one nobody else took the cores
     else:
         assert hangs(client) < 0.2
 
 
-def test_client_of_a_frozen_broker_hangs(own_broker, start_server, client, hangs):
+def test_tutorial_client_of_a_frozen_broker_hangs(own_broker, start_server, client, hangs):
     start_server()
     assert client.call(10) == 55
     with own_broker.frozen():
