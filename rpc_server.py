@@ -57,7 +57,7 @@ def on_request(ch, method, props, body):
     with stop:
         if method.redelivered:  # it may have crashed its first server: there is no third attempt
             ch.basic_ack(delivery_tag=method.delivery_tag)
-        request = f"fib({str(body[:40], errors='backslashreplace')})"  # Change: how it is printed.
+        request = f"fib({str(body[:40], errors='backslashreplace')})"  # Change: how it is logged.
         if props.reply_to:
             say(f" [.] {request}")
             response, kind = answer(body)

@@ -34,6 +34,7 @@ def test_one_command_runs_client_and_server_and_stop_ends_the_server_within_seco
     assert compose("run --rm client").endswith(" [x] Requesting fib(30)\n [.] Got 832040\n")
     (server,) = (line for line in containers(compose) if line["Service"] == "server")
     assert server["Health"] == "healthy"
+    assert compose("logs server").count(" [.] ") == 1  # the health check has nothing computed
     assert compose("exec -T server id -u") != "0\n"
     start = time.monotonic()
     compose("stop server")
