@@ -3,10 +3,12 @@
 import re
 import time
 
+import pika
 import pytest
 from brokers import wait_until
 from wire import round_trip
 
+import rpc_server
 from rpc_client import FibonacciRpcClient
 
 
@@ -61,6 +63,10 @@ def test_server_tries_again_when_the_broker_freezes_while_it_connects(relay, sta
     server.expect(r"^ \[!\] 127.0.0.1:\d+ does not answer: .+; next attempt in ")
     way.revived.set()
     server.awaits_requests()
+
+
+def test_server_explains_an_error_of_pika_without_a_text():
+    assert rpc_server.explain(pika.exceptions.ConnectionWrongStateError()).startswith("failed: ")
 
 
 def test_server_declares_its_queue_again_when_someone_deletes_it(server, channel):
