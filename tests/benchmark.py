@@ -21,8 +21,8 @@ from tutorials import PageClient, RepositoryClient, spawn, start_server
 from rpc_client import FibonacciRpcClient
 
 ROUNDS, CALLS = 30, 50  # of round trips
-COLOURS = '{"themeVariables": {"xyChart": {"plotColorPalette": "red, gray, blue"}}}'
 LOAD_ROUNDS, LOAD_SECONDS, CLIENTS = 3, 1.0, (1, 2, 4, 8)  # of calls a second
+COLOURS = '{"themeVariables": {"xyChart": {"plotColorPalette": "red, gray, blue"}}}'
 
 FLOOR_QUEUE = {"queue": "floor_queue", "durable": True}
 
