@@ -69,13 +69,22 @@ class OwnBroker(Broker):
         yield
 
     @contextlib.contextmanager
-    def stopped(self):
-        """Its connections are closed and new ones refused."""
-        self.ctl("stop_app")
+    def between(self, before, after):
+        """The block runs between two commands of rabbitmqctl."""
+        self.ctl(*before)
         try:
             yield
         finally:
-            self.ctl("start_app")
+            self.ctl(*after)
+
+    def stopped(self):
+        """Its connections are closed and new ones refused."""
+        return self.between(["stop_app"], ["start_app"])
+
+    def out_of_memory(self):
+        """It blocks whoever publishes."""
+        limit = "set_vm_memory_high_watermark"
+        return self.between([limit, "0"], [limit, "0.6"])
 
     @contextlib.contextmanager
     def killed(self):
@@ -95,24 +104,6 @@ class OwnBroker(Broker):
             yield
         finally:
             self.thaw()
-
-    @contextlib.contextmanager
-    def out_of_memory(self):
-        """It blocks whoever publishes."""
-        self.ctl("set_vm_memory_high_watermark", "0")
-        try:
-            yield
-        finally:
-            self.ctl("set_vm_memory_high_watermark", "0.6")
-
-    @contextlib.contextmanager
-    def proposing_heartbeats(self, seconds):
-        """It proposes such a heartbeat to those that connect."""
-        self.ctl("eval", f"application:set_env(rabbit, heartbeat, {seconds}).")
-        try:
-            yield
-        finally:
-            self.ctl("eval", "application:set_env(rabbit, heartbeat, 60).")
 
     def queues(self):
         return self.ctl("list_queues", "name").split()

@@ -3,11 +3,13 @@
 import contextlib
 import socket
 import threading
-from urllib.parse import urlsplit
+
+from brokers import OwnBroker
 
 # The broker's answers until a peer is ready, each of which is read in one piece: Start, Tune and
-# Open-Ok of the connection; Open-Ok of the channel; Declare-Ok; for the server Qos-Ok; Consume-Ok.
-CLIENT_HANDSHAKE, SERVER_HANDSHAKE = 6, 7
+# Open-Ok of the connection; Open-Ok of the channel; Declare-Ok; for the server Open-Ok of another
+# channel and Qos-Ok; Consume-Ok.
+CLIENT_HANDSHAKE, SERVER_HANDSHAKE = 6, 8
 NEVER_DEAD = 10**6
 
 
@@ -22,10 +24,7 @@ class Relay:
         self.dead, self.revived = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sockets = [self.listener]
-        url = urlsplit(broker.url())
-        user, at, _ = url.netloc.rpartition("@")
-        port = self.listener.getsockname()[1]
-        self.url = url._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()
+        self.url = OwnBroker(self.listener.getsockname()[1]).base_url
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):

@@ -18,12 +18,6 @@ def test_reply_is_the_decimal_digits_with_the_correlation_id_alone(server, chann
     assert set(named) == {"correlation_id"}
 
 
-def test_server_acknowledges_a_request_that_it_answered(server, channel):
-    round_trip(channel, b"30")
-    assert server.ends(signal.SIGTERM) == 0
-    assert waiting(channel) == 0
-
-
 def test_bad_request_gets_an_error_reply_and_the_server_serves_on(server, channel):
     for body in NO_DIGITS + OUT_OF_BOUNDS:
         props, answer = round_trip(channel, body)
@@ -55,6 +49,19 @@ def test_mistake_in_the_function_is_an_error_reply(start_server, channel, patch,
         assert props.type == "error"
         assert answer.decode().startswith(words)
     assert server.ends(signal.SIGTERM) == 0
+
+
+def test_mistake_is_found_by_the_traceback_and_a_bad_request_has_none(start_server, channel):
+    server = start_server("def fib(n): raise ValueError('Größe \\x1b[31m')\nrpc_server.fib = fib")
+    round_trip(channel, b"x")
+    server.expect_exact(REFUSAL.decode())
+    assert "Traceback" not in server.before
+    assert round_trip(channel, b"30")[1].decode() == "ValueError: Größe \x1b[31m"
+    server.expect(
+        r'File ".+rpc_server.py", line \d+, in answer\n.*\n +File ".+", line \d+, in fib\n'
+    )
+    server.expect_exact("     ValueError: Größe \\x1b[31m\n")
+    server.expect_exact(" [!] fib(30) failed: ValueError: Größe \\x1b[31m\n")
 
 
 def test_error_reply_is_utf_8_and_short(start_server, channel):
@@ -97,11 +104,3 @@ def test_server_prints_what_a_request_contains_escaped_and_cut(server, channel, 
     assert "\x1b" not in printed
     assert printed.count("\n") == 2
     assert len(printed) < 250
-
-
-def test_server_prints_text_as_text(start_server, channel):
-    server = start_server("def fib(n): raise ValueError('Größe \\x1b[31m')\nrpc_server.fib = fib")
-    round_trip(channel, "Straße".encode())
-    server.expect_exact(" [.] fib(Straße)")
-    round_trip(channel, b"30")
-    server.expect_exact(" [!] fib(30) failed: ValueError: Größe \\x1b[31m")

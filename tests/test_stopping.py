@@ -9,6 +9,11 @@ from relay import NEVER_DEAD, SERVER_HANDSHAKE
 from wire import receive, send_request, waiting
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
+ENDING = " [!] ending after this request; a second signal ends it at once"
+STEPS = """
+connection.Connection._on_connection_start connection.Connection._on_connection_tune
+connection.Connection._on_connection_open_ok connection.Connection.channel channel.Channel.open
+channel.Channel.queue_declare channel.Channel.basic_qos channel.Channel.basic_consume"""
 SLOW = "fib = rpc_server.fib\nrpc_server.fib = lambda n: time.sleep(0.3) or fib(n)"
 
 
@@ -42,7 +47,9 @@ def test_server_answers_and_acknowledges_the_request_in_hand(start_server, chann
     server = start_server(SLOW)
     queue, _ = send_request(channel, b"30")
     server.expect_exact(" [.] fib(30)")
-    ends_within(server, 1.3, signum)
+    server.kill(signum)
+    server.expect_exact(f"\n{ENDING}\n")
+    ends_within(server, 1.3)
     assert receive(channel, queue)[2] == b"832040"
     assert waiting(channel) == 0
 
@@ -57,10 +64,22 @@ def test_second_signal_ends_a_server_at_once_and_the_request_goes_to_another(
     queue, _ = send_request(channel, b"30")
     server.expect_exact(" [.] fib(30)")
     server.kill(signal.SIGTERM)
-    time.sleep(0.1)  # two at once would be one
+    server.expect_exact(ENDING)  # two at once would be one
     ends_within(server, 1, second)
     start_server()
     assert receive(channel, queue)[2] == b"832040"
+
+
+@pytest.mark.parametrize("step", STEPS.split())
+def test_server_stops_between_two_steps_of_connecting(start, broker, step):
+    patch = f"""
+import os, signal, pika, rpc_server
+step = pika.{step}
+pika.{step} = lambda *args, **kw: (step(*args, **kw), os.kill(os.getpid(), signal.SIGTERM))[0]
+rpc_server.main()"""
+    server = start("-c", patch)
+    assert server.ends() == 0
+    assert server.read() == ""
 
 
 @pytest.mark.parametrize("answers", range(SERVER_HANDSHAKE))
@@ -137,3 +156,24 @@ def test_servers_that_end_and_start_in_turn_under_load_lose_no_call(
     answers = answers.result()
     assert set(answers) == {832040}
     assert len(answers) > 100
+
+
+def test_function_may_fork_and_end_its_children(start_server, client):
+    start_server("""
+import multiprocessing
+forking = multiprocessing.get_context("fork")
+def fib(n):
+    child = forking.Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join()
+    with forking.Pool(2) as pool:
+        return sum(pool.map(int, range(n)))
+rpc_server.fib = fib""")
+    for _ in range(30):
+        assert client.call(4, timeout=5) == 6
+
+
+def test_server_stops_where_no_process_forks(start_server):
+    server = start_server("del os.register_at_fork, signal.pthread_sigmask")
+    ends_within(server, 1, signal.SIGTERM)
