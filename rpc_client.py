@@ -4,6 +4,7 @@ AMQP_URL names the broker. See https://www.rabbitmq.com/tutorials/tutorial-six-p
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import operator
 import os
@@ -15,27 +16,28 @@ import uuid
 
 import pika
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPError, ConsumerCancelled
+from pika.exceptions import AMQPError
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
+URL_FORM = "write amqp://user:password@host:port/vhost, : / ? # [ ] @ % in a part percent-encoded"
 QUEUE = "rpc_queue"  # Change: each function has a queue of its own.
 TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 0.25  # between two attempts to connect
 GRACE_SECONDS = 0.4  # for asking the broker why there is no reply, and for closing
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.com/docs/ttl)
-LOST = (AMQPError, AMQPConnectorException, OSError)
+LOST = (AMQPError, AMQPConnectorException, OSError, ValueError)  # ValueError: reset once accepted
 
 
 class RpcError(Exception):
-    """The server refused the request or failed, in its words; or the reply is not a number."""
+    """The server refused the request or failed, in its words; or the reply is not a result."""
 
 
 class NoServerError(RpcError):
     """There is no rpc_queue: no server has declared it yet, or someone deleted it."""
 
 
-class FibonacciRpcClient:
-    """Calls fib() on the servers that consume rpc_queue; for one thread at a time.
+class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]):  # Change: name
+    """Calls fib() on the servers that consume rpc_queue; RuntimeError if two calls overlap.
 
     `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
     Raises ValueError if it is malformed, ConnectionError if none answers in time (10 s at most).
@@ -46,8 +48,8 @@ class FibonacciRpcClient:
         try:
             self.nodes = [pika.URLParameters(node) for node in urls]
         except Exception:  # its message may contain the password
-            message = "AMQP_URL is malformed: is its password percent-encoded (: / ? # [ ] @ %)?"
-            raise ValueError(message) from None
+            raise ValueError(f"AMQP_URL is malformed: {URL_FORM}; its files must exist") from None
+        self.one_call = threading.Lock()
         try:
             self.connect(timeout)
         except LOST as error:
@@ -57,14 +59,15 @@ class FibonacciRpcClient:
         """Connect to the first node that answers within its share of the time."""
         share = max(0.001, min(TIMEOUT_SECONDS, seconds)) / len(self.nodes)
         for node in self.nodes:
+            node.socket_timeout = share / 2  # so that the second address of a name has its turn
             node.stack_timeout = share  # so that the thread of a failed attempt ends, too
             try:
                 self.connection, self.channel, self.callback_queue = within(share, self.open, node)
                 self.blocked = None
                 return
             except LOST as error:
-                problem = error
-        raise problem
+                last_error = error
+        raise last_error
 
     def open(self, node):
         """Connect, declare the callback queue and consume from it."""
@@ -87,77 +90,83 @@ class FibonacciRpcClient:
             raise NoServerError(f"there is no {QUEUE}: start a server")
 
     def on_response(self, ch, method, props, body):
-        """Take the first reply to the request; ignore late, repeated and foreign ones."""
+        """Take the first reply to the request; an error raises RpcError, as on_return() raises."""
         if self.response is None and self.corr_id == props.correlation_id:
             if props.type == "error":
                 raise RpcError(printable(body) or "the server failed and gave no reason")
             self.response = body
 
-    def call(self, n: int, timeout: float | None = TIMEOUT_SECONDS) -> int:
+    def call(self, n: int, timeout: float | None = TIMEOUT_SECONDS) -> int:  # Change: types
         """Return fib(n), computed by a server within `timeout` seconds; None waits for ever.
 
         Raises RpcError, NoServerError, TimeoutError with the reason, TypeError if n is no integer.
         """
         request = b"%d" % operator.index(n)  # Change: from arguments to bytes.
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        if not self.one_call.acquire(blocking=False):
+            raise RuntimeError("another call is under way: make a client for each thread")
+        try:
+            reason = self.ask(request, deadline)
+            if self.response is None:
+                reason = self.diagnose() if self.connection else reason
+                raise TimeoutError(f"no answer within {timeout:g} s: {reason}")
+            return int(self.response)  # Change: from bytes to the result.
+        except ValueError:  # Change: what the result's line raises, and the words for it.
+            raise RpcError(f"the answer is not a number: {printable(self.response)}") from None
+        finally:
+            self.one_call.release()
+
+    def ask(self, request, deadline):
+        """Connect, publish and wait, and start over if that fails; return why it failed last."""
         self.response, self.corr_id = None, str(uuid.uuid4())
-        problem = "there was no time to connect"
-        while self.response is None and time.monotonic() < deadline:
+        published, reason = False, "there was no time to connect"
+        while self.response is None and (left := deadline - time.monotonic()) > 0:
             try:
                 if self.connection is None:
-                    self.connect(deadline - time.monotonic())
-                self.exchange(request, deadline)
-            except LOST as error:  # connect and publish again, until the deadline
-                problem = self.explain(error)
+                    self.connect(left)
+                elif not (published or self.blocked):
+                    properties = pika.BasicProperties(
+                        reply_to=self.callback_queue,
+                        correlation_id=self.corr_id,
+                        expiration=str(int(min(left * 1000, MAX_EXPIRATION_MS))),
+                    )
+                    self.channel.basic_publish("", QUEUE, request, properties, mandatory=True)
+                    published = True
+                else:
+                    self.connection.process_data_events(time_limit=left)
+                if not self.channel.consumer_tags:  # no reply can come: start over, see below
+                    raise AMQPError("the channel or its queue was closed: see RabbitMQ's log")
+            except LOST as error:
+                reason, published = self.explain(error), False
                 self.close()
                 time.sleep(RETRY_SECONDS)
-        if self.response is None:
-            raise TimeoutError(f"no answer within {timeout:g} s: {self.diagnose(problem)}")
-        try:
-            return int(self.response)  # Change: from bytes to the result.
-        except ValueError:
-            raise RpcError(f"the answer is not a number: {printable(self.response)}") from None
+        return reason
 
-    def exchange(self, request, deadline):
-        """Publish the request, unless the broker blocks, and process I/O until the reply."""
-        published = False
-        while self.response is None and (left := deadline - time.monotonic()) > 0:
-            if not (published or self.blocked):
-                properties = pika.BasicProperties(
-                    reply_to=self.callback_queue,
-                    correlation_id=self.corr_id,
-                    expiration=str(int(min(left * 1000, MAX_EXPIRATION_MS))),
-                )
-                self.channel.basic_publish("", QUEUE, request, properties, mandatory=True)
-                published = True
-            self.connection.process_data_events(time_limit=left)
-            if not self.channel.consumer_tags:
-                raise ConsumerCancelled("the channel or its queue was closed: see RabbitMQ's log")
-
-    def diagnose(self, problem):
-        """Return why there is no reply: the problem, if not connected, or what the broker tells."""
-        if self.connection is None:
-            return problem
+    def diagnose(self):
+        """Return why there is no reply, as the broker tells it."""
         if self.blocked:
             return f"the broker blocks publishers: {self.blocked}"
         try:
-            queue = within(GRACE_SECONDS, self.channel.queue_declare, QUEUE, True).method  # passive
+            queue = within(GRACE_SECONDS, self.channel.queue_declare, QUEUE, passive=True).method
         except LOST as error:
-            self.connection = None  # the thread may still be in it, and pika is not thread-safe
+            if isinstance(error, TimeoutError):
+                self.connection = None  # the thread is still in it: see within()
+            self.close()
             return self.explain(error)
         if queue.consumer_count == 0:
             return "no server is consuming"
         return f"servers consuming: {queue.consumer_count}, requests waiting: {queue.message_count}"
 
     def explain(self, error):
-        """Return what is wrong with the broker, in words for people."""
-        where = ", ".join(f"{node.host}:{node.port}" for node in self.nodes)
-        cause = getattr(error.args[0], "exception", error) if error.args else error  # pika wraps it
-        if isinstance(cause, ConnectionRefusedError):
+        """Return what happened, in words for people. Of pika's errors, only the texts tell it."""
+        where, text = ", ".join(f"{node.host}:{node.port}" for node in self.nodes), repr(error)
+        if "ConnectionRefusedError" in text:
             return f"{where} refuses connections: is RabbitMQ running?"
-        if isinstance(cause, (AMQPConnectorException, TimeoutError)):
+        if "Timeout" in text:
             return f"{where} does not answer: is RabbitMQ overloaded, or the network down?"
-        return f"{where} failed: {cause}"
+        if "EOF" in text or "ConnectionReset" in text or "getpeername" in text:
+            return f"{where} closed the connection: is RabbitMQ still starting, or going down?"
+        return f"{where} failed: {str(error) or text}"
 
     def close(self) -> None:
         """Close the connection, in GRACE_SECONDS at most; a later call would make a new one."""
@@ -166,40 +175,36 @@ class FibonacciRpcClient:
             with contextlib.suppress(*LOST):
                 within(GRACE_SECONDS, connection.close)
 
-    def __enter__(self) -> "FibonacciRpcClient":
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def within(seconds, step, *args):
-    """Return step(*args), or raise TimeoutError: pika itself would wait without a limit."""
-    results = []
+def within(seconds, step, *args, **kwargs):
+    """Return what the step returns, or raise TimeoutError: pika itself would wait without a limit.
+
+    The step goes on in its thread then, so that its connection must not be used again.
+    """
+    future = concurrent.futures.Future()
 
     def run():
         try:
-            results.append(step(*args))
+            future.set_result(step(*args, **kwargs))
         except Exception as error:
-            results.append(error)
+            future.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not results:
+    threading.Thread(target=run, daemon=True).start()
+    if not concurrent.futures.wait([future], seconds).done:
         raise TimeoutError
-    if isinstance(results[0], Exception):
-        raise results[0]
-    return results[0]
+    return future.result()
 
 
 def printable(body):
     """Return the text in `body`, cut, with what could control a terminal escaped."""
-    text = str(body, errors="backslashreplace")[:200]
+    text = body.decode(errors="backslashreplace")[:200]
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def main() -> None:
+def main() -> None:  # Change: what the command line takes and prints.
     """Ask for each number on the command line, and say in one line what failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("n", nargs="*", type=int, default=[30], metavar="N", help="default: 30")

@@ -30,33 +30,25 @@ def test_call_is_one_round_trip(relay, server):
         assert client.call(30, timeout=3) == 832040
 
 
-def test_each_request_has_a_correlation_id_of_its_own(client, rpc_queue, channel, background):
-    seen = set()
+def test_each_request_has_a_correlation_id_of_its_own_and_the_one_callback_queue(
+    client, rpc_queue, channel, background
+):
+    requests = []
     for n in range(20):
         call = background(client.call, n)
         _, props, _ = receive(channel, rpc_queue)
-        seen.add(props.correlation_id)
+        requests.append(props)
         send_reply(channel, props, b"1")
         call.result(5)
-    assert len(seen) == 20
+    assert len({props.correlation_id for props in requests}) == 20
+    assert {props.reply_to for props in requests} == {client.callback_queue}
 
 
-def test_client_has_one_callback_queue_and_leaves_none(
-    own_broker, client, rpc_queue, channel, background
-):
-    def callback_queues():
-        return {name for name in own_broker.queues() if name.startswith("amq.gen-")}
-
-    others = callback_queues() - {client.callback_queue}  # of an earlier test, on their way out
-    for n in range(3):
-        call = background(client.call, n)
-        _, props, _ = receive(channel, rpc_queue)
-        assert props.reply_to == client.callback_queue
-        send_reply(channel, props, b"1")
-        call.result(5)
-    assert callback_queues() - others == {client.callback_queue}
+def test_client_leaves_no_callback_queue(own_broker, client):
+    name = client.callback_queue
+    assert name in own_broker.queues()
     client.close()
-    assert callback_queues() <= others
+    assert name not in own_broker.queues()
 
 
 def test_client_leaves_no_reply_in_its_callback_queue(own_broker, client, server):
@@ -70,26 +62,16 @@ def test_client_ignores_foreign_replies_takes_the_first_match_and_asks_once(
 ):
     call = background(client.call, 30)
     _, props, _ = receive(channel, rpc_queue)
+    channel.tx_select()  # they arrive together
     send_reply(channel, props, b"1", correlation_id="somebody else's")
     send_reply(channel, props, b"2", correlation_id=None)
     send_reply(channel, props, b"3", correlation_id=None, type="error")
     send_reply(channel, props, b"832040")
     send_reply(channel, props, b"4")
     send_reply(channel, props, b"5", type="error")
-    assert call.result(5) == 832040
-    assert waiting(channel) == 0
-
-
-def test_client_takes_the_first_of_two_replies_that_arrive_together(
-    client, rpc_queue, channel, background
-):
-    call = background(client.call, 30)
-    _, props, _ = receive(channel, rpc_queue)
-    channel.tx_select()
-    send_reply(channel, props, b"832040")
-    send_reply(channel, props, b"4")
     channel.tx_commit()
     assert call.result(5) == 832040
+    assert waiting(channel) == 0
 
 
 def test_client_ignores_late_replies_to_an_earlier_call(client, rpc_queue, channel, background):
@@ -171,6 +153,18 @@ def test_missing_queue_is_a_no_server_error_at_once(client):
         client.call(30, timeout=30)
     assert time.monotonic() - start < 2
     assert issubclass(NoServerError, RpcError)
+
+
+def test_second_of_two_calls_that_overlap_is_a_runtime_error_and_the_first_is_answered(
+    client, rpc_queue, channel, background
+):
+    call = background(client.call, 30)
+    _, props, _ = receive(channel, rpc_queue)
+    with pytest.raises(RuntimeError, match="make a client for each thread"):
+        client.call(31)
+    send_reply(channel, props, b"832040")
+    assert call.result(5) == 832040
+    assert waiting(channel) == 0
 
 
 def test_client_calls_on_after_failures(client, server):

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import pika
 import pytest
 from brokers import wait_until
 from relay import CLIENT_HANDSHAKE, NEVER_DEAD
@@ -28,15 +29,6 @@ def reason(client, timeout):
     return str(e.value).partition(": ")[2]
 
 
-@pytest.fixture
-def hanging_name_service(monkeypatch):
-    """getaddrinfo that does not answer until the test is over."""
-    over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait())
-    yield
-    over.set()
-
-
 @pytest.mark.parametrize("timeout", [0.2, 1])
 def test_timeout_error_says_that_no_server_is_consuming(client, rpc_queue, timeout):
     assert reason(client, timeout) == "no server is consuming"
@@ -51,10 +43,11 @@ def test_timeout_error_says_how_many_servers_are_busy(client, start_server, chan
 
 
 def test_timeout_error_says_that_the_queue_was_deleted(client, rpc_queue, channel, background):
-    failed = background(reason, client, 1)
+    connection, failed = client.connection, background(reason, client, 1)
     receive(channel, rpc_queue)
     channel.queue_delete(rpc_queue)
     assert "no queue 'rpc_queue'" in failed.result()
+    assert connection.is_closed
 
 
 def test_timeout_error_says_that_the_broker_is_down(relay, rpc_queue):
@@ -165,14 +158,28 @@ def test_client_is_not_made_if_there_is_no_time(broker, timeout):
 
 def test_client_is_made_in_time_or_not_if_the_broker_is_unreachable(unreachable):
     before = set(threading.enumerate())
-    with takes(0.4), pytest.raises(ConnectionError, match="does not answer"):
-        FibonacciRpcClient(unreachable, timeout=0.4)
+    with takes(0.2), pytest.raises(ConnectionError, match="does not answer"):
+        FibonacciRpcClient(unreachable, timeout=0.4)  # the other half is for a second address
     wait_until(3, lambda: set(threading.enumerate()) <= before)
 
 
-def test_client_is_made_in_time_or_not_if_the_name_service_hangs(broker, hanging_name_service):
+def test_client_is_made_in_time_or_not_if_the_name_service_hangs(broker, monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait())
     with takes(0.4), pytest.raises(ConnectionError, match="does not answer"):
         FibonacciRpcClient(broker.url(), timeout=0.4)
+    over.set()
+
+
+def test_second_address_of_a_name_is_reached_if_the_first_does_not_answer(
+    unreachable, broker, monkeypatch
+):
+    silent = pika.URLParameters(unreachable)
+    addresses = [(silent.host, silent.port), broker.address]
+    tcp = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(*tcp, to) for to in addresses])
+    with takes(0.5):
+        FibonacciRpcClient(broker.url(), timeout=1).close()
 
 
 @pytest.mark.parametrize("answers", range(CLIENT_HANDSHAKE))
@@ -189,7 +196,7 @@ def test_connection_timeout_of_pika_itself_is_a_connection_error(relay, monkeypa
 
 def test_nodes_of_a_cluster_share_the_time(unreachable, broker, server):
     url = f"{unreachable},{unreachable},{broker.url()}"
-    with takes(1.2), FibonacciRpcClient(url, timeout=1.8) as client:
+    with takes(0.6), FibonacciRpcClient(url, timeout=1.8) as client:
         assert client.call(30) == 832040
 
 
