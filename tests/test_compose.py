@@ -22,6 +22,14 @@ def containers(compose):
     return sorted((line for line in map(json.loads, lines)), key=lambda line: line["Name"])
 
 
+def test_server_starts_again_after_a_crash_and_its_health_check_names_no_script(compose):
+    server = json.loads(compose("--profile demo config --format json"))["services"]["server"]
+    assert server["restart"] == "on-failure"
+    assert "rpc_queue" in server["healthcheck"]["test"][1]
+    assert "rpc_server" not in server["healthcheck"]["test"][1]
+    assert "rpc_client" not in server["healthcheck"]["test"][1]
+
+
 def test_up_starts_the_broker_alone_and_for_this_machine_alone(compose):
     (broker,) = containers(compose)
     assert (broker["Service"], broker["Health"]) == ("rabbitmq", "healthy")
@@ -32,9 +40,10 @@ def test_up_starts_the_broker_alone_and_for_this_machine_alone(compose):
 
 def test_one_command_runs_client_and_server_and_stop_ends_the_server_within_seconds(compose):
     assert compose("run --rm client").endswith(" [x] Requesting fib(30)\n [.] Got 832040\n")
+    assert compose("run --rm client 10").endswith(" [x] Requesting fib(10)\n [.] Got 55\n")
     (server,) = (line for line in containers(compose) if line["Service"] == "server")
     assert server["Health"] == "healthy"
-    assert compose("logs server").count(" [.] ") == 1  # the health check has nothing computed
+    assert compose("logs server").count(" [.] ") == 2  # the health check has nothing computed
     assert compose("exec -T server id -u") != "0\n"
     start = time.monotonic()
     compose("stop server")
