@@ -1,24 +1,23 @@
-"""What the README says of the tutorial's two pairs is so, too."""
+"""What the README says of the tutorial's pair is so, of its repository's and of an older copy."""
 
 import concurrent.futures
 import contextlib
-import os
 import signal
 import time
 
 import pika
 import pytest
-import tutorials
 from brokers import wait_until
-from tutorials import PageClient, RepositoryClient
+from scripts import ROOT
+from tutorials import OlderClient, RepositoryClient
 from wire import receive, waiting
 
 WAIT_SECONDS = 10
 
 
-@pytest.fixture(params=[PageClient, RepositoryClient], ids=["page", "repository"])
-def pair(request, channel):
-    """One of the pairs: its client's class, with its queue declared."""
+@pytest.fixture(params=[RepositoryClient, OlderClient], ids=["repository", "older"])
+def tutorial(request, channel):
+    """A version of the tutorial: its client's class, with its queue declared."""
     channel.queue_declare(**request.param.queue)
     yield request.param
     with contextlib.suppress(pika.exceptions.AMQPError):  # the test broke its connection
@@ -26,26 +25,22 @@ def pair(request, channel):
 
 
 @pytest.fixture
-def start_server(broker, pair):
-    """Start the pair's server, with a function of the test's if it names one."""
-    processes = []
+def start_tutorial(broker, tutorial, start):
+    """Start the tutorial's server, with a function of the test's if it names one."""
 
-    def start_server(fib=pair.fib, queue=pair.queue):
-        processes.append(tutorials.start_server(broker.url(), queue, fib))
-        return processes[-1]
+    def start_tutorial(fib="tutorials.fib", queue=tutorial.queue):
+        code = f"import os, time, tutorials; tutorials.serve({broker.url()!r}, {queue}, {fib})"
+        return start("-c", code, cwd=ROOT / "tests")
 
-    yield start_server
-    for process in processes:
-        process.kill()
-        process.join()
+    return start_tutorial
 
 
 @pytest.fixture
-def client(broker, pair):
-    client = pair(broker.url())
+def tutorial_client(broker, tutorial):
+    client = tutorial(broker.url())
     yield client
     if client.connection.is_open:
-        client.close()
+        client.connection.close()
 
 
 @pytest.fixture
@@ -58,7 +53,7 @@ def hangs(background):
         done, _ = concurrent.futures.wait([call], timeout=0.5)
         share = (time.process_time() - cpu) / (time.monotonic() - start)
         client.response = b"0"
-        client.connection.add_callback_threadsafe(lambda: None)  # has the repository's look at it
+        client.connection.add_callback_threadsafe(lambda: None)  # ends process_data_events()
         call.result(WAIT_SECONDS)
         assert not done
         return share
@@ -66,97 +61,92 @@ def hangs(background):
     return hangs
 
 
-def send_request(channel, pair, body, **props):
-    channel.basic_publish("", pair.queue["queue"], body, pika.BasicProperties(**props))
-
-
-def exit_code(server):
-    server.join(WAIT_SECONDS)
-    return server.exitcode
-
-
 @pytest.mark.parametrize(
     ("body", "props", "fib"),
     [
-        (b"no number", {"reply_to": "nobody"}, None),
-        (b"1", {}, None),
-        (b"1", {"reply_to": "nobody"}, os._exit),
+        (b"no number", {"reply_to": "nobody"}, "tutorials.fib"),
+        (b"1", {}, "tutorials.fib"),
+        (b"1", {"reply_to": "nobody"}, "os._exit"),
     ],
     ids=["that is no number", "without reply_to", "that crashes its server"],
 )
 def test_request_crashes_one_tutorial_server_after_another(
-    pair, start_server, channel, body, props, fib
+    tutorial, start_tutorial, channel, body, props, fib
 ):
-    send_request(channel, pair, body, **props)
+    queue = tutorial.queue["queue"]
+    channel.basic_publish("", queue, body, pika.BasicProperties(**props))
     for _ in range(3):
-        assert exit_code(start_server(fib or pair.fib)) == 1
-    assert receive(channel, pair.queue["queue"])[0].redelivered
-
-
-def test_sigterm_ends_a_tutorial_server_in_mid_request(pair, start_server, channel):
-    queue = pair.queue["queue"]
-    send_request(channel, pair, b"60", reply_to="nobody")
-    wait_until(WAIT_SECONDS, lambda: waiting(channel, queue))
-    server = start_server(fib=time.sleep)
-    wait_until(WAIT_SECONDS, lambda: not waiting(channel, queue))
-    server.terminate()
-    assert exit_code(server) == -signal.SIGTERM
+        assert start_tutorial(fib).ends() == 1
     assert receive(channel, queue)[0].redelivered
 
 
-def test_deleted_queue_ends_a_tutorial_server(pair, start_server, client, channel):
-    server = start_server()
-    assert client.call(10) == 55
-    channel.queue_delete(pair.queue["queue"])
-    assert exit_code(server) == 0
+def test_sigterm_ends_a_tutorial_server_in_mid_request(tutorial, start_tutorial, channel):
+    queue = tutorial.queue["queue"]
+    channel.basic_publish("", queue, b"60", pika.BasicProperties(reply_to="nobody"))
+    wait_until(WAIT_SECONDS, lambda: waiting(channel, queue))
+    server = start_tutorial("time.sleep")
+    wait_until(WAIT_SECONDS, lambda: not waiting(channel, queue))
+    assert server.ends(signal.SIGTERM) == -signal.SIGTERM
+    assert receive(channel, queue)[0].redelivered
 
 
-def test_closed_connection_ends_both_scripts_of_a_tutorial(own_broker, start_server, client):
-    server = start_server()
-    assert client.call(10) == 55
-    with own_broker.connections_closed(), pytest.raises(pika.exceptions.AMQPError):
-        client.call(10)
-    assert exit_code(server) == 1
+def test_deleted_queue_ends_a_tutorial_server(tutorial, start_tutorial, tutorial_client, channel):
+    server = start_tutorial()
+    assert tutorial_client.call(10) == 55
+    channel.queue_delete(tutorial.queue["queue"])
+    assert server.ends() == 0
 
 
-def test_tutorial_client_without_a_server_waits_for_ever_and_the_page_s_takes_a_core(
-    pair, client, hangs
+def test_closed_connection_ends_both_scripts_of_a_tutorial(
+    own_broker, start_tutorial, tutorial_client
 ):
-    if pair is PageClient:
-        assert any(hangs(client) > 0.5 for _ in range(5))  # in one nobody else took the cores
+    server = start_tutorial()
+    assert tutorial_client.call(10) == 55
+    with own_broker.connections_closed(), pytest.raises(pika.exceptions.AMQPError):
+        tutorial_client.call(10)
+    assert server.ends() == 1
+
+
+def test_tutorial_client_without_a_server_waits_for_ever_and_an_older_copy_takes_a_core(
+    tutorial, tutorial_client, hangs
+):
+    if tutorial is OlderClient:
+        assert any(
+            hangs(tutorial_client) > 0.5 for _ in range(5)
+        )  # once nobody else took the cores
     else:
-        assert hangs(client) < 0.2
+        assert hangs(tutorial_client) < 0.2
 
 
-def test_tutorial_client_of_a_frozen_broker_hangs(own_broker, start_server, client, hangs):
-    start_server()
-    assert client.call(10) == 55
+def test_tutorial_client_of_a_frozen_broker_hangs(
+    own_broker, start_tutorial, tutorial_client, hangs
+):
+    start_tutorial()
+    assert tutorial_client.call(10) == 55
     with own_broker.frozen():
-        hangs(client)
+        hangs(tutorial_client)
 
 
 def test_foreign_message_fails_a_call_of_the_repository_s_client(
-    pair, start_server, client, channel
+    tutorial, start_tutorial, tutorial_client, channel
 ):
-    channel.basic_publish("", client.callback_queue, b"1", pika.BasicProperties())
-    start_server()
-    if pair is PageClient:
-        assert client.call(10) == 55
+    channel.basic_publish("", tutorial_client.callback_queue, b"1", pika.BasicProperties())
+    start_tutorial()
+    if tutorial is OlderClient:
+        assert tutorial_client.call(10) == 55
     else:
         with pytest.raises(TypeError):
-            client.call(10)
+            tutorial_client.call(10)
 
 
-def test_broker_that_refuses_transient_queues_refuses_the_page_s_server(
-    pair, start_server, channel, client
+def test_broker_that_refuses_transient_queues_refuses_the_queue_of_an_older_copy(
+    start_tutorial, channel
 ):
     transient = {"queue": "transient_queue"}
     try:
         channel.queue_declare(**transient)
     except pika.exceptions.ConnectionClosedByBroker:
-        assert exit_code(start_server(queue=transient)) == 1
-        start_server()
-        assert client.call(10) == 55
+        assert start_tutorial(queue=transient).ends() == 1
     else:
         channel.queue_delete("transient_queue")
         pytest.skip("this broker takes transient shared queues, as RabbitMQ did before 4.3")

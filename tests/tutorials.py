@@ -1,39 +1,31 @@
-"""The tutorial's two pairs, to compare with: that of its web page, and that of its repository.
+"""The tutorial's pair, to compare with: as its repository has it today, and an older copy.
 
-Both are written here as people copy them, and take a URL and a queue of their own. The page's pair
-computes recursively, and its client polls without a pause. The repository's pair has moved on: it
-computes iteratively, on a durable quorum queue, and its client waits in one process_data_events().
+Both are written here as people copy them, and take a URL and a queue of their own. The
+repository's client waits in process_data_events() since June 2022, and has its requests in a quorum
+queue since March 2026.
 """
 
-import multiprocessing
 import uuid
 
 import pika
 
-PAGE_QUEUE = {"queue": "page_queue", "durable": True}  # the page's is transient: 4.3 refuses that
 QUORUM = {"x-queue-type": "quorum"}
 REPOSITORY_QUEUE = {"queue": "repository_queue", "durable": True, "arguments": QUORUM}
-
-spawn = multiprocessing.get_context("spawn")
-
-
-def page_fib(n):
-    return n if n < 2 else page_fib(n - 1) + page_fib(n - 2)
+OLDER_QUEUE = {"queue": "older_queue", "durable": True}  # theirs is transient: 4.3 refuses that
 
 
-def repository_fib(n):
+def fib(n):
     a, b = 0, 1
     for _ in range(n):
         a, b = b, a + b
     return a
 
 
-class PageClient:
-    """The client of https://www.rabbitmq.com/tutorials/tutorial-six-python."""
+class RepositoryClient:
+    """The client of https://github.com/rabbitmq/rabbitmq-tutorials."""
 
-    name = "the page's tutorial"
-    queue = PAGE_QUEUE
-    fib = page_fib
+    name = "the tutorial"
+    queue = REPOSITORY_QUEUE
 
     def __init__(self, url):
         self.connection = pika.BlockingConnection(pika.URLParameters(url))
@@ -54,25 +46,21 @@ class PageClient:
         return int(self.response)
 
     def wait(self):
-        while self.response is None:
-            self.connection.process_data_events()
-
-    def close(self):
-        self.connection.close()
-
-
-class RepositoryClient(PageClient):
-    """The client of https://github.com/rabbitmq/rabbitmq-tutorials."""
-
-    name = "the repository's tutorial"
-    queue = REPOSITORY_QUEUE
-    fib = repository_fib
-
-    def wait(self):
         self.connection.process_data_events(time_limit=None)
 
 
-def serve(url, queue, fib):
+class OlderClient(RepositoryClient):
+    """The client that many programs have: it polls without a pause."""
+
+    name = "an older copy"
+    queue = OLDER_QUEUE
+
+    def wait(self):
+        while self.response is None:
+            self.connection.process_data_events()
+
+
+def serve(url, queue, fib=fib):
     """The server of both."""
 
     def on_request(ch, method, props, body):
@@ -86,10 +74,3 @@ def serve(url, queue, fib):
     channel.basic_qos(prefetch_count=1)
     channel.basic_consume(queue["queue"], on_request)
     channel.start_consuming()
-
-
-def start_server(url, queue, fib):
-    """Start a server as a process."""
-    process = spawn.Process(target=serve, args=(url, queue, fib))
-    process.start()
-    return process
