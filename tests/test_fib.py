@@ -1,7 +1,6 @@
-"""fib() is exact, and fast."""
+"""fib() is exact."""
 
 import sys
-import time
 
 import rpc_server
 
@@ -11,15 +10,6 @@ def test_fib_is_exact_from_0_to_20000():
     for n in range(rpc_server.MAX_N + 1):
         assert rpc_server.fib(n) == a, n
         a, b = b, a + b
-
-
-def test_fib_takes_less_than_a_millisecond():
-    def seconds():
-        start = time.perf_counter()
-        rpc_server.fib(rpc_server.MAX_N)
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(20)) < 0.001
 
 
 def test_longest_result_is_one_that_python_reads():

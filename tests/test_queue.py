@@ -2,15 +2,12 @@
 
 import pika
 import pytest
-from wire import receive, round_trip, send_reply, send_request
+from wire import receive, round_trip, send_request
 
 KINDS = {
     "quorum": {"durable": True, "arguments": {"x-queue-type": "quorum"}},
     "transient": {"durable": False},
-    "auto-delete": {"durable": True, "auto_delete": True},
-    "with a length limit": {"durable": True, "arguments": {"x-max-length": 100}},
     "with priorities": {"durable": True, "arguments": {"x-max-priority": 5}},
-    "with a time to live": {"durable": True, "arguments": {"x-message-ttl": 60_000}},
     "stream": {"durable": True, "arguments": {"x-queue-type": "stream"}},
 }
 
@@ -38,14 +35,3 @@ def test_two_servers_share_the_load(start_server, channel):
     for server in servers:
         server.expect_exact(" [.] fib(")
     assert [receive(channel, queue)[2] for queue in callbacks] == [b"0", b"1", b"1", b"2"]
-
-
-def test_server_serves_beside_other_consumers(start_server, channel):
-    server = start_server("rpc_server.fib = lambda n: input() or 832040")
-    mine, theirs = (send_request(channel, b"30")[0] for _ in range(2))
-    server.expect_exact(" [.] fib(30)")
-    _, props, _ = receive(channel, "rpc_queue")
-    send_reply(channel, props, b"by another peer")
-    assert receive(channel, theirs)[2] == b"by another peer"
-    server.sendline()
-    assert receive(channel, mine)[2] == b"832040"
