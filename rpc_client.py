@@ -134,8 +134,8 @@ class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]
                     published = True
                 else:
                     self.connection.process_data_events(time_limit=left)
-                if not self.channel.consumer_tags:  # no reply can come: start over, see below
-                    raise AMQPError("the channel or its queue was closed: see RabbitMQ's log")
+                    if not self.channel.consumer_tags:  # no reply can come: start over, as below
+                        raise AMQPError("the channel or its queue was closed: see RabbitMQ's log")
             except LOST as error:
                 reason, published = self.explain(error), False
                 self.close()
@@ -158,7 +158,7 @@ class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]
         return f"servers consuming: {queue.consumer_count}, requests waiting: {queue.message_count}"
 
     def explain(self, error):
-        """Return what happened, in words for people. Of pika's errors, only the texts tell it."""
+        """Return what happened, in words for people; of pika's errors, only the texts tell it."""
         where, text = ", ".join(f"{node.host}:{node.port}" for node in self.nodes), repr(error)
         if "ConnectionRefusedError" in text:
             return f"{where} refuses connections: is RabbitMQ running?"

@@ -26,7 +26,7 @@ HEARTBEAT_SECONDS = 600  # pika sends none while a function runs; KEEPALIVE find
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}  # s, s, ms
 CLOSE_SECONDS = 0.5  # how long closing may take: a frozen broker does not answer
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
-LOST = (pika.exceptions.AMQPError, AMQPConnectorException, OSError, ValueError)  # see explain()
+LOST = (pika.exceptions.AMQPError, AMQPConnectorException, OSError, ValueError)  # ValueError: a reset
 REFUSED = ("(403)", "(530)", "CERTIFICATE_VERIFY_FAILED")  # what waiting does not mend
 signals: list[int] = []  # received so far: SIGTERM, SIGINT
 in_hand = threading.Lock()  # held while a request is in hand
@@ -93,10 +93,10 @@ def on_request(ch, method, props, body):
 
 
 def handle_signals():
-    """Have SIGTERM and Ctrl-C stop the server. SIGTERM ends a forked child, as it does anywhere."""
+    """Have SIGTERM and Ctrl-C stop the server, but SIGTERM end a child that the function forks."""
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
-    if hasattr(os, "register_at_fork"):  # Python drops what a child receives too early: block it
+    if hasattr(os, "register_at_fork"):  # Python drops what reaches a child while it forks
         block = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGTERM])
         unblock = functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM])
         default = functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
@@ -112,13 +112,13 @@ def say(line, file=None):
 
 
 def explain(error):
-    """Return what happened, in words for people. Of pika's errors, only the texts tell it."""
+    """Return what happened, in words for people; of pika's errors, only the texts tell it."""
     text = repr(error)
     if "ConnectionRefusedError" in text:
         return "refuses connections: is RabbitMQ running?"
     if "Timeout" in text:
         return "does not answer: is RabbitMQ overloaded, or the network down?"
-    if "EOF" in text or "ConnectionReset" in text or "getpeername" in text:  # a ValueError
+    if "EOF" in text or "ConnectionReset" in text or "getpeername" in text:
         return "closed the connection: is RabbitMQ still starting, or going down?"
     return f"failed: {str(error) or text}"
 
