@@ -8,8 +8,6 @@ It is the way that is compared, and not fib(): n is 1.
 """
 
 import multiprocessing
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -147,7 +145,6 @@ def print_chart(url):
 
 
 def test_benchmark(broker, servers):
-    python = platform.python_version()
-    print(f"\n\n{os.cpu_count()} cores, Python {python}, pika {pika.__version__}\n")
+    print("\n")
     print_table(broker.url())
     print_chart(broker.url())

@@ -1,13 +1,11 @@
 """What the client puts on the wire, and what it takes from it."""
 
-import time
-
 import pika
 import pytest
 from relay import CLIENT_HANDSHAKE
 from wire import receive, send_reply, waiting
 
-from rpc_client import FibonacciRpcClient, NoServerError, RpcError
+from rpc_client import FibonacciRpcClient, RpcError
 
 AMQP_CEILING_MS = 2**32 - 1
 
@@ -145,14 +143,6 @@ def test_reply_that_is_no_number_is_an_rpc_error(client, rpc_queue, channel, bac
     with pytest.raises(RpcError, match="not a number") as error:
         call.result(5)
     assert len(str(error.value)) < 300
-
-
-def test_missing_queue_is_a_no_server_error_at_once(client):
-    start = time.monotonic()
-    with pytest.raises(NoServerError, match="start a server"):
-        client.call(30, timeout=30)
-    assert time.monotonic() - start < 2
-    assert issubclass(NoServerError, RpcError)
 
 
 def test_second_of_two_calls_that_overlap_is_a_runtime_error_and_the_first_is_answered(

@@ -21,10 +21,9 @@ def nodes(broker, tmp_path, monkeypatch):
     ports = port_for.select_random(), port_for.select_random(), port_for.select_random()
     names = [f"rpc-{port}@localhost" for port in ports]
     config = tmp_path / "rabbitmq.conf"
-    config.write_text("default_queue_type = quorum\n")
-    with config.open("a") as file:
-        for number, name in enumerate(names, start=1):
-            file.write(f"cluster_formation.classic_config.nodes.{number} = {name}\n")
+    nodes = "cluster_formation.classic_config.nodes"
+    lines = [f"{nodes}.{number} = {name}\n" for number, name in enumerate(names, start=1)]
+    config.write_text("default_queue_type = quorum\n" + "".join(lines))
     monkeypatch.setenv("RABBITMQ_CONFIG_FILE", str(config))
 
     def node(name, port):

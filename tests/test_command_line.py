@@ -29,12 +29,6 @@ def test_misuse_ends_the_client_with_status_2(run_client, args):
     assert "usage" in done.stderr
 
 
-def test_help_names_amqp_url(run_client):
-    done = run_client("--help")
-    assert "AMQP_URL" in done.stdout
-    assert done.returncode == 0
-
-
 def test_refused_request_is_one_line_and_status_1(server, run_client):
     done = run_client(-1)
     assert done.stderr == " [!] send a whole number from 0 to 20000 as decimal digits\n"

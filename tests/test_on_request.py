@@ -52,7 +52,8 @@ def test_mistake_in_the_function_is_an_error_reply(start_server, channel, patch,
 
 
 def test_mistake_is_found_by_the_traceback_and_a_bad_request_has_none(start_server, channel):
-    server = start_server("def fib(n): raise ValueError('Größe \\x1b[31m')\nrpc_server.fib = fib")
+    mistake = "if n == 31: sys.stdout = None\n raise ValueError('Größe \\x1b[31m')"
+    server = start_server(f"def fib(n):\n {mistake}\nrpc_server.fib = fib")
     round_trip(channel, b"x")
     server.expect_exact(REFUSAL.decode())
     assert "Traceback" not in server.before
@@ -62,6 +63,15 @@ def test_mistake_is_found_by_the_traceback_and_a_bad_request_has_none(start_serv
     )
     server.expect_exact("     ValueError: Größe \\x1b[31m\n")
     server.expect_exact(" [!] fib(30) failed: ValueError: Größe \\x1b[31m\n")
+    round_trip(channel, b"31")
+    server.expect_exact("Traceback")  # not on stdout
+
+
+def test_mistake_outside_the_function_ends_the_server_with_a_traceback(start_server, channel):
+    server = start_server("rpc_server.answer = None")
+    send_request(channel, b"30")
+    assert server.ends() == 1
+    server.expect_exact("TypeError: 'NoneType' object is not callable")
 
 
 def test_error_reply_is_utf_8_and_short(start_server, channel):

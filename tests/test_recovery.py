@@ -116,6 +116,9 @@ def test_connection_that_is_ended_at_once_is_a_lost_one(proxy_without_a_broker, 
     for _ in range(100):  # pika raises ValueError in some of them only
         with pytest.raises(ConnectionError, match=re.escape(words)):
             FibonacciRpcClient(proxy_without_a_broker)
+        with pytest.raises(rpc_server.LOST) as error:
+            pika.BlockingConnection(pika.URLParameters(proxy_without_a_broker))
+        assert rpc_server.explain(error.value) == words
     client.nodes = [pika.URLParameters(proxy_without_a_broker)]
     client.close()
     with pytest.raises(TimeoutError, match=re.escape(words)):
@@ -124,7 +127,8 @@ def test_connection_that_is_ended_at_once_is_a_lost_one(proxy_without_a_broker, 
 
 
 def test_server_explains_an_error_of_pika_without_a_text():
-    assert rpc_server.explain(pika.exceptions.ConnectionWrongStateError()).startswith("failed: ")
+    error = pika.exceptions.ConnectionWrongStateError()
+    assert rpc_server.explain(error).startswith("failed: ConnectionWrongStateError: ")
 
 
 def test_server_declares_its_queue_again_when_someone_deletes_it(server, channel):

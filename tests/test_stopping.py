@@ -54,6 +54,15 @@ def test_server_answers_and_acknowledges_the_request_in_hand(start_server, chann
     assert waiting(channel) == 0
 
 
+def test_server_that_nobody_reads_answers_the_request_in_hand(start_server, client, background):
+    server = start_server(SLOW)
+    call = background(client.call, 30)
+    server.expect_exact(" [.] fib(30)")
+    server.proc.stdout.close()
+    assert server.ends(signal.SIGTERM) == 0
+    assert call.result(5) == 832040
+
+
 @pytest.mark.parametrize("second", STOP_SIGNALS)
 def test_second_signal_ends_a_server_at_once_and_the_request_goes_to_another(
     start_server, channel, second
@@ -159,19 +168,18 @@ def test_servers_that_end_and_start_in_turn_under_load_lose_no_call(
 
 
 def test_function_may_fork_and_end_its_children(start_server, client):
-    start_server("""
+    server = start_server("""
 import multiprocessing
 forking = multiprocessing.get_context("fork")
 def fib(n):
     child = forking.Process(target=time.sleep, args=(60,))
-    child.start()
-    child.terminate()
-    child.join()
+    child.start(), child.terminate(), child.join()
     with forking.Pool(2) as pool:
         return sum(pool.map(int, range(n)))
 rpc_server.fib = fib""")
     for _ in range(30):
         assert client.call(4, timeout=5) == 6
+    ends_within(server, 1, signal.SIGTERM)
 
 
 def test_server_stops_where_no_process_forks(start_server):

@@ -68,7 +68,6 @@ def hangs(background):
         (b"1", {}, "tutorials.fib"),
         (b"1", {"reply_to": "nobody"}, "os._exit"),
     ],
-    ids=["that is no number", "without reply_to", "that crashes its server"],
 )
 def test_request_crashes_one_tutorial_server_after_another(
     tutorial, start_tutorial, channel, body, props, fib
