@@ -7,6 +7,7 @@ import sys
 import pytest
 from relay import CLIENT_HANDSHAKE
 from scripts import ROOT, environment
+from wire import round_trip
 
 
 def test_client_asks_for_fib_30(server, run_client):
@@ -82,12 +83,10 @@ def test_server_serves_on_when_nobody_reads_its_output(server, client):
         assert client.call(30) == 832040
 
 
-def test_server_serves_on_if_its_terminal_cannot_show_a_request(broker, client, monkeypatch, start):
+def test_server_serves_on_if_its_terminal_cannot_show_a_request(channel, monkeypatch, start):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     start("rpc_server.py").awaits_requests()
-    with client.connection.channel() as channel:
-        channel.basic_publish("", "rpc_queue", "ß".encode())
-    assert client.call(30) == 832040
+    assert round_trip(channel, "ß".encode())[0].type == "error"
 
 
 @pytest.mark.parametrize("module", ["rpc_server", "rpc_client"])
