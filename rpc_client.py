@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 0.25  # between two attempts to connect
 GRACE_SECONDS = 0.4  # for asking the broker why there is no reply, and for closing
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.com/docs/ttl)
-LOST = (AMQPError, AMQPConnectorException, OSError, ValueError)  # ValueError: reset once accepted
+LOST = (AMQPError, AMQPConnectorException, OSError, ValueError)  # ValueError: reset in connecting
 
 
 class RpcError(Exception):
@@ -57,7 +57,7 @@ class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]
 
     def connect(self, seconds):
         """Connect to the first node that answers within its share of the time."""
-        share = max(0.001, min(TIMEOUT_SECONDS, seconds)) / len(self.nodes)
+        share = max(0.001, min(TIMEOUT_SECONDS, seconds)) / len(self.nodes)  # pika refuses 0
         for node in self.nodes:
             node.socket_timeout = share / 2  # so that the second address of a name has its turn
             node.stack_timeout = share  # so that the thread of a failed attempt ends, too
@@ -90,7 +90,7 @@ class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]
             raise NoServerError(f"there is no {QUEUE}: start a server")
 
     def on_response(self, ch, method, props, body):
-        """Take the first reply to the request; an error raises RpcError, as on_return() raises."""
+        """Take the first reply to the request; raise RpcError, like on_return(), for an error."""
         if self.response is None and self.corr_id == props.correlation_id:
             if props.type == "error":
                 raise RpcError(printable(body) or "the server failed and gave no reason")
@@ -111,13 +111,13 @@ class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]
                 reason = self.diagnose() if self.connection else reason
                 raise TimeoutError(f"no answer within {timeout:g} s: {reason}")
             return int(self.response)  # Change: from bytes to the result.
-        except ValueError:  # Change: what the result's line raises, and the words for it.
+        except ValueError:  # Change: what the conversion above raises, and the words for it.
             raise RpcError(f"the answer is not a number: {printable(self.response)}") from None
         finally:
             self.one_call.release()
 
     def ask(self, request, deadline):
-        """Connect, publish and wait, and start over if that fails; return why it failed last."""
+        """Connect, publish, wait, one step a turn; start over if one fails; return why one did."""
         self.response, self.corr_id = None, str(uuid.uuid4())
         published, reason = False, "there was no time to connect"
         while self.response is None and (left := deadline - time.monotonic()) > 0:
@@ -134,7 +134,7 @@ class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]
                     published = True
                 else:
                     self.connection.process_data_events(time_limit=left)
-                    if not self.channel.consumer_tags:  # no reply can come: start over, as below
+                    if not self.channel.consumer_tags:  # no reply can come: start over
                         raise AMQPError("the channel or its queue was closed: see RabbitMQ's log")
             except LOST as error:
                 reason, published = self.explain(error), False
@@ -158,13 +158,13 @@ class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]
         return f"servers consuming: {queue.consumer_count}, requests waiting: {queue.message_count}"
 
     def explain(self, error):
-        """Return what happened, in words for people; of pika's errors, only the texts tell it."""
+        """Return what happened, in plain words; pika tells it only in the text of its errors."""
         where, text = ", ".join(f"{node.host}:{node.port}" for node in self.nodes), repr(error)
         if "ConnectionRefusedError" in text:
             return f"{where} refuses connections: is RabbitMQ running?"
-        if "Timeout" in text:
+        if any(sign in text for sign in ("TimeoutError", "StackTimeout", "HeartbeatTimeout")):
             return f"{where} does not answer: is RabbitMQ overloaded, or the network down?"
-        if "EOF" in text or "ConnectionReset" in text or "getpeername" in text:
+        if any(sign in text for sign in ("EOF", "ConnectionReset", "BrokenPipe", "getpeername")):
             return f"{where} closed the connection: is RabbitMQ still starting, or going down?"
         return f"{where} failed: {str(error) or text}"
 

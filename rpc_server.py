@@ -22,12 +22,12 @@ DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "write amqp://user:password@host:port/vhost, : / ? # [ ] @ % in a part percent-encoded"
 QUEUE = "rpc_queue"  # Change: each function has a queue of its own.
 MAX_N = 20_000  # Change: fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
-HEARTBEAT_SECONDS = 600  # pika sends none while a function runs; KEEPALIVE finds dead networks
+HEARTBEAT_SECONDS = 600  # how long a function may take; KEEPALIVE finds dead networks sooner
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}  # s, s, ms
 CLOSE_SECONDS = 0.5  # how long closing may take: a frozen broker does not answer
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
 LOST = (pika.exceptions.AMQPError, AMQPConnectorException, OSError, ValueError)  # ValueError: reset
-REFUSED = ("(403)", "(530)", "CERTIFICATE_VERIFY_FAILED")  # what waiting does not mend
+REFUSED = ("(403)", "(530)", "CERTIFICATE_VERIFY_FAILED")  # what the operator has to mend
 signals: list[int] = []  # received so far: SIGTERM, SIGINT
 in_hand = threading.Lock()  # held while a request is in hand
 
@@ -89,19 +89,19 @@ def on_request(ch, method, props, body):
         if not method.redelivered:
             ch.basic_ack(delivery_tag=method.delivery_tag)
     if signals:
-        stop(signals[0])
+        stop(signals.pop())
 
 
 def handle_signals():
     """Have SIGTERM and Ctrl-C stop the server, but SIGTERM end a child that the function forks."""
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
-    if hasattr(os, "register_at_fork"):  # Python drops what reaches a child while it forks
+    if hasattr(os, "register_at_fork"):  # or Python loses a SIGTERM that comes while a child forks
         block = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGTERM])
         unblock = functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM])
         default = functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
         os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=default)
-        os.register_at_fork(after_in_child=unblock)
+        os.register_at_fork(after_in_child=unblock)  # once the default is set
 
 
 def say(line, file=None):
@@ -112,13 +112,13 @@ def say(line, file=None):
 
 
 def explain(error):
-    """Return what happened, in words for people; of pika's errors, only the texts tell it."""
+    """Return what happened, in plain words; pika tells it only in the text of its errors."""
     text = repr(error)
     if "ConnectionRefusedError" in text:
         return "refuses connections: is RabbitMQ running?"
-    if "Timeout" in text:
+    if any(sign in text for sign in ("TimeoutError", "StackTimeout", "HeartbeatTimeout")):
         return "does not answer: is RabbitMQ overloaded, or the network down?"
-    if "EOF" in text or "ConnectionReset" in text or "getpeername" in text:
+    if any(sign in text for sign in ("EOF", "ConnectionReset", "BrokenPipe", "getpeername")):
         return "closed the connection: is RabbitMQ still starting, or going down?"
     return f"failed: {str(error) or text}"
 
@@ -145,7 +145,7 @@ def main() -> None:
             with pika.BlockingConnection(node) as connection:
                 with contextlib.suppress(pika.exceptions.ChannelClosedByBroker):  # serve it as is
                     connection.channel().queue_declare(QUEUE, durable=True)  # RabbitMQ 4.3 needs it
-                channel = connection.channel()  # a refusal has closed the other one
+                channel = connection.channel()  # if it refused, it closed that channel
                 channel.basic_qos(prefetch_count=1)
                 channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
                 pause, served = MIN_PAUSE_SECONDS, True

@@ -121,7 +121,7 @@ def calls_a_second(pair, url, clients):
 def print_table(url):
     measured = round_trips(url)
     base = measured[RepositoryClient][0]
-    print("| one client | median | 99 % | client's CPU |\n|---|---|---|---|")
+    print("\n\n| one client | median | 99 % | client's CPU |\n|---|---|---|---|")
     for pair, (times, cpu) in measured.items():
         median = statistics.median(times) / statistics.median(base)
         p99 = statistics.quantiles(times, n=100)[98] / statistics.quantiles(base, n=100)[98]
@@ -145,6 +145,5 @@ def print_chart(url):
 
 
 def test_benchmark(broker, servers):
-    print("\n")
     print_table(broker.url())
     print_chart(broker.url())

@@ -126,7 +126,10 @@ def test_connection_that_is_ended_at_once_is_a_lost_one(proxy_without_a_broker, 
     assert server.proc.poll() is None
 
 
-def test_server_explains_an_error_of_pika_without_a_text():
+def test_server_explains_what_the_broker_says_in_its_words_and_an_error_without_a_text():
+    text = "PRECONDITION_FAILED - delivery acknowledgement timed out. Timeout value used: 1 ms"
+    error = pika.exceptions.ChannelClosedByBroker(406, text)
+    assert rpc_server.explain(error) == f"failed: (406, '{text}')"
     error = pika.exceptions.ConnectionWrongStateError()
     assert rpc_server.explain(error).startswith("failed: ConnectionWrongStateError: ")
 
