@@ -62,6 +62,11 @@ def test_server_waits_for_a_late_broker_and_says_so_in_a_line(own_broker, start)
     server.awaits_requests()
 
 
+def test_server_says_that_an_unreachable_broker_does_not_answer(unreachable, start):
+    server = start("rpc_server.py", url=f"{unreachable}?socket_timeout=0.3")
+    server.expect(r"^ \[!\] 127.0.0.1:\d+ does not answer: .+; next attempt in ")
+
+
 def test_server_tries_again_when_the_broker_freezes_while_it_connects(relay, start):
     way = relay(2)
     server = start("rpc_server.py", url=f"{way.url}?stack_timeout=0.5")
@@ -126,12 +131,12 @@ def test_connection_that_is_ended_at_once_is_a_lost_one(proxy_without_a_broker, 
     assert server.proc.poll() is None
 
 
-def test_server_explains_what_the_broker_says_in_its_words_and_an_error_without_a_text():
+def test_what_the_broker_says_and_an_error_without_a_text_are_explained(client):
     text = "PRECONDITION_FAILED - delivery acknowledgement timed out. Timeout value used: 1 ms"
-    error = pika.exceptions.ChannelClosedByBroker(406, text)
-    assert rpc_server.explain(error) == f"failed: (406, '{text}')"
-    error = pika.exceptions.ConnectionWrongStateError()
-    assert rpc_server.explain(error).startswith("failed: ConnectionWrongStateError: ")
+    said = pika.exceptions.ChannelClosedByBroker(406, text)
+    for explain in rpc_server.explain, client.explain:
+        assert explain(said).endswith(f"failed: (406, '{text}')")
+        assert "failed: ConnectionWrong" in explain(pika.exceptions.ConnectionWrongStateError())
 
 
 def test_server_declares_its_queue_again_when_someone_deletes_it(server, channel):
@@ -188,13 +193,10 @@ def test_server_that_served_starts_with_a_short_pause_again(own_broker, start_se
 
 
 @pytest.mark.parametrize("host", ["rabbit.invalid", "localhost:1"])
-def test_first_node_of_several_that_is_there_is_used(broker, start_server, run_client, host):
-    url = f"amqp://guest:guest@{host}/, {broker.url().replace('amqp', 'AMQP')}"
-    start_server(url=url)
-    assert run_client(url=url).stdout.endswith(" [.] Got 832040\n")
-
-
-def test_comma_within_a_url_does_not_split_it(broker, start_server, run_client):
-    url = broker.url(tcp_options="{'TCP_KEEPIDLE': 20, 'TCP_KEEPCNT': 2}").replace(" ", "")
+def test_first_node_of_several_that_is_there_is_used_and_a_comma_in_a_url_does_not_split_it(
+    broker, start_server, run_client, host
+):
+    there = broker.url(tcp_options="{'TCP_KEEPIDLE':20,'TCP_KEEPCNT':2}").replace("amqp", "AMQP")
+    url = f"amqp://guest:guest@{host}/, {there}"
     start_server(url=url)
     assert run_client(url=url).stdout.endswith(" [.] Got 832040\n")

@@ -54,13 +54,12 @@ def test_server_answers_and_acknowledges_the_request_in_hand(start_server, chann
     assert waiting(channel) == 0
 
 
-def test_server_that_nobody_reads_answers_the_request_in_hand(start_server, client, background):
-    server = start_server(SLOW)
-    call = background(client.call, 30)
+def test_server_whose_stderr_is_closed_answers_the_request_in_hand(start_server, channel):
+    server = start_server(f"r, w = os.pipe(); os.dup2(w, 2); os.close(r)\n{SLOW}")
+    queue, _ = send_request(channel, b"30")
     server.expect_exact(" [.] fib(30)")
-    server.proc.stdout.close()
-    assert server.ends(signal.SIGTERM) == 0
-    assert call.result(5) == 832040
+    ends_within(server, 1.3, signal.SIGTERM)
+    assert receive(channel, queue)[2] == b"832040"
 
 
 @pytest.mark.parametrize("second", STOP_SIGNALS)

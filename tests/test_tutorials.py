@@ -8,11 +8,9 @@ import time
 import pika
 import pytest
 from brokers import wait_until
-from scripts import ROOT
+from scripts import ROOT, WAIT_SECONDS
 from tutorials import OlderClient, RepositoryClient
 from wire import receive, waiting
-
-WAIT_SECONDS = 10
 
 
 @pytest.fixture(params=[RepositoryClient, OlderClient], ids=["repository", "older"])
