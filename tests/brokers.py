@@ -118,10 +118,10 @@ class ComposeBroker(OwnBroker):
 
     def __init__(self, compose):
         super().__init__(os.environ["AMQP_PORT"])
-        self.compose = compose
+        self.compose, self.container = compose, compose("ps -q rabbitmq").strip()
 
     def ctl(self, *args):
-        return self.compose("exec -T rabbitmq rabbitmqctl -q", *args)
+        return run("docker", "exec", self.container, "rabbitmqctl", "-q", *args)
 
     def kill(self):
         self.compose("kill rabbitmq")
