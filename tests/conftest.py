@@ -168,7 +168,7 @@ def background():
 def relay(own_broker):
     """Connections to the broker that go dead after so many answers of it."""
     with contextlib.ExitStack() as stack:
-        yield lambda *args: stack.enter_context(contextlib.closing(Relay(own_broker, *args)))
+        yield lambda answers: stack.enter_context(contextlib.closing(Relay(own_broker, answers)))
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ class Relay:
     `last` is what went to the broker last.
     """
 
-    def __init__(self, broker, answers, port=0):
+    def __init__(self, broker, answers):
         self.address, self.answers = broker.address, answers
         self.dead, self.revived = threading.Event(), threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", port))
+        self.listener = socket.create_server(("127.0.0.1", 0))
         self.sockets = [self.listener]
         self.url = OwnBroker(self.listener.getsockname()[1]).base_url
         threading.Thread(target=self.accept, daemon=True).start()

@@ -42,10 +42,11 @@ def test_each_request_has_a_correlation_id_of_its_own_and_the_one_callback_queue
     assert {props.reply_to for props in requests} == {client.callback_queue}
 
 
-def test_client_leaves_no_callback_queue(client, channel):
+def test_client_leaves_no_callback_queue(own_broker, client):
+    name = client.callback_queue
+    assert name in own_broker.queues()
     client.close()
-    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="NOT_FOUND"):
-        channel.queue_declare(client.callback_queue, passive=True)
+    assert name not in own_broker.queues()
 
 
 def test_client_leaves_no_reply_in_its_callback_queue(own_broker, client, server):

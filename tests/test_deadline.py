@@ -43,7 +43,7 @@ def test_timeout_error_says_how_many_servers_are_busy(client, start_server, chan
 
 
 def test_timeout_error_says_that_the_queue_was_deleted(client, rpc_queue, channel, background):
-    connection, failed = client.connection, background(reason, client, 0.5)
+    connection, failed = client.connection, background(reason, client, 1)
     receive(channel, rpc_queue)
     channel.queue_delete(rpc_queue)
     assert "no queue 'rpc_queue'" in failed.result()
