@@ -182,10 +182,8 @@ def find_broker(request):
     """Return the broker for the tests; `request` is pytest's, to start it by a fixture."""
     if url := os.environ.get("AMQP_URL"):
         broker = Broker(url)
-        with (
-            broker.channel() as channel,
-            contextlib.suppress(pika.exceptions.ChannelClosedByBroker),
-        ):
+        no_queue = pika.exceptions.ChannelClosedByBroker
+        with broker.channel() as channel, contextlib.suppress(no_queue):
             channel.queue_declare("rpc_queue", passive=True)
             pytest.exit(IN_USE, returncode=1)
         return broker

@@ -58,9 +58,8 @@ def test_mistake_is_found_by_the_traceback_and_a_bad_request_has_none(start_serv
     server.expect_exact(REFUSAL.decode())
     assert "Traceback" not in server.before
     assert round_trip(channel, b"30")[1].decode() == "ValueError: Größe \x1b[31m"
-    server.expect(
-        r'File ".+rpc_server.py", line \d+, in answer\n.*\n +File ".+", line \d+, in fib\n'
-    )
+    frames = r'File ".+rpc_server.py", line \d+, in answer\n.*\n +File ".+", line \d+, in fib\n'
+    server.expect(frames)
     server.expect_exact("     ValueError: Größe \\x1b[31m\n")
     server.expect_exact(" [!] fib(30) failed: ValueError: Größe \\x1b[31m\n")
     round_trip(channel, b"31")

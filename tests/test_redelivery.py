@@ -34,9 +34,8 @@ def test_request_held_by_a_killed_server_is_answered_by_the_next(start_server, c
 
 def test_request_that_costs_its_server_the_connection_comes_back_once(relay, start_server, channel):
     way = relay(NEVER_DEAD)
-    server = start_server(
-        "fib = rpc_server.fib\nrpc_server.fib = lambda n: input() or fib(n)", way.url
-    )
+    patch = "fib = rpc_server.fib\nrpc_server.fib = lambda n: input() or fib(n)"
+    server = start_server(patch, way.url)
     queue, _ = send_request(channel, b"13")
     for _ in range(2):
         server.expect_exact(" [.] fib(13)")

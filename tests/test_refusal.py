@@ -40,9 +40,7 @@ def test_limit_of_the_broker_ends_a_server_that_never_served(own_broker, start):
 def test_server_that_served_waits_whatever_it_is_told(own_broker, start_server):
     server = start_server()
     password = "change_password", "guest"
-    with (
-        own_broker.between([*password, "other"], [*password, "guest"]),
-        own_broker.connections_closed(),
-    ):
+    changed = own_broker.between([*password, "other"], [*password, "guest"])
+    with changed, own_broker.connections_closed():
         server.expect(r"ACCESS_REFUSED.+; next attempt in")
     server.awaits_requests()

@@ -66,9 +66,8 @@ def test_server_whose_stderr_is_closed_answers_the_request_in_hand(start_server,
 def test_second_signal_ends_a_server_at_once_and_the_request_goes_to_another(
     start_server, channel, second
 ):
-    server = start_server(
-        "def fib(n):\n try: time.sleep(60)\n finally: time.sleep(60)\nrpc_server.fib = fib"
-    )
+    patch = "def fib(n):\n try: time.sleep(60)\n finally: time.sleep(60)\nrpc_server.fib = fib"
+    server = start_server(patch)
     queue, _ = send_request(channel, b"30")
     server.expect_exact(" [.] fib(30)")
     server.kill(signal.SIGTERM)
@@ -132,9 +131,8 @@ def test_server_of_a_frozen_broker_stops_within_two_seconds(own_broker, server):
 def test_server_of_a_broker_out_of_memory_stops_within_two_seconds(
     own_broker, start_server, channel
 ):
-    server = start_server(
-        "answer = rpc_server.answer\nrpc_server.answer = lambda body: input() or answer(body)"
-    )
+    patch = "answer = rpc_server.answer\nrpc_server.answer = lambda body: input() or answer(body)"
+    server = start_server(patch)
     send_request(channel, b"30")
     server.expect_exact(" [.] fib(30)")
     with own_broker.out_of_memory():

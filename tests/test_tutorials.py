@@ -108,9 +108,8 @@ def test_tutorial_client_without_a_server_waits_for_ever_and_an_older_copy_takes
     tutorial, tutorial_client, hangs
 ):
     if tutorial is OlderClient:
-        assert any(
-            hangs(tutorial_client) > 0.5 for _ in range(5)
-        )  # once nobody else took the cores
+        # five tries, since other processes may take the cores
+        assert any(hangs(tutorial_client) > 0.5 for _ in range(5))
     else:
         assert hangs(tutorial_client) < 0.2
 
