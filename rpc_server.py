@@ -1,169 +1,158 @@
-"""RPC server over RabbitMQ: consumes rpc_queue, computes Fibonacci numbers, replies.
+"""RPC server over RabbitMQ: takes requests from a queue, computes, replies.
 
 AMQP_URL names the broker. See https://www.rabbitmq.com/tutorials/tutorial-six-python.
 """
 
 import contextlib
-import functools
 import itertools
+import logging
 import os
 import random
 import re
 import signal
 import sys
-import threading
 import time
-import traceback
+from urllib.parse import urlsplit
 
 import pika
-from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
-URL_FORM = "write amqp://user:password@host:port/vhost, : / ? # [ ] @ % in a part percent-encoded"
+URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); its files must exist"
 QUEUE = "rpc_queue"  # Change: each function has a queue of its own.
 MAX_N = 20_000  # Change: fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
-HEARTBEAT_SECONDS = 600  # how long a function may take; KEEPALIVE finds dead networks sooner
+HEARTBEAT_SECONDS = 600  # how long a function may take: pika sends no heartbeats meanwhile
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}  # s, s, ms
-CLOSE_SECONDS = 0.5  # how long closing may take: a frozen broker does not answer
-MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0  # between two attempts to connect
-LOST = (pika.exceptions.AMQPError, AMQPConnectorException, OSError, ValueError)  # ValueError: reset
-REFUSED = ("(403)", "(530)", "CERTIFICATE_VERIFY_FAILED")  # what the operator has to mend
-signals: list[int] = []  # received so far: SIGTERM, SIGINT
-in_hand = threading.Lock()  # held while a request is in hand
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # between two attempts to connect
+
+log = logging.getLogger(__name__)
+stopping = False  # whether SIGTERM or Ctrl-C has come
 
 
 # Change: the function. A request may be computed more than once, so it has to be idempotent.
 def fib(n: int) -> int:
-    """Return F(n), exact, by fast doubling: F(2k) and F(2k+1) come from F(k) and F(k+1)."""
+    """Return the Fibonacci number F(n), exact."""
     a, b = 0, 1
-    for bit in f"{n:b}":
-        a, b = a * (2 * b - a), a * a + b * b
-        if bit == "1":
-            a, b = b, a + b
+    for _ in range(n):
+        a, b = b, a + b
     return a
 
 
 def answer(body: bytes) -> tuple[bytes, str | None]:
     """Return the reply to a request and its AMQP type: "error" if it was refused or failed."""
     try:
-        # Change: from bytes to arguments, and the reply to what is no request.
+        # Change: from bytes to arguments, and the reply to a malformed request.
         if not (body.isdigit() and len(body) <= len(str(MAX_N)) and int(body) <= MAX_N):
-            return b"send a whole number from 0 to %d as decimal digits" % MAX_N, "error"
+            refusal = f"send a whole number from 0 to {MAX_N} as decimal digits"
+            log.warning(" [!] refused %r: %s", body[:40], refusal)
+            return refusal.encode(), "error"
         n = int(body)
+        log.info(" [.] fib(%d)", n)
         return b"%d" % fib(n), None  # Change: from the result to bytes.
     except BaseException as error:  # not even sys.exit() in the function may end the server
-        for line in traceback.format_exc().splitlines():
-            say(f"     {line}", sys.stderr)
+        log.exception(" [!] failed on %r", body[:40])
         return f"{type(error).__name__}: {error}"[:200].encode(errors="backslashreplace"), "error"
 
 
-def stop(signum, _=None):
-    """End the server: at once if no request is in hand, else after it or at the second signal."""
-    signals.append(signum)
-    if not in_hand.locked():
-        timer = threading.Timer(CLOSE_SECONDS, os._exit, [0])
-        timer.daemon = True
-        timer.start()
-        sys.exit(0)  # which closes the connection on the way
-    if len(signals) > 1:
-        os._exit(0)
-    with contextlib.suppress(OSError):  # print() is not safe in a signal handler
-        os.write(2, b" [!] ending after this request; a second signal ends it at once\n")
-
-
 def on_request(ch, method, props, body):
-    """Acknowledge a request after the reply, and a redelivered one before it is computed."""
-    with in_hand:
-        if method.redelivered:  # it may have crashed its first server: there is no third attempt
-            ch.basic_ack(delivery_tag=method.delivery_tag)
-        request = f"fib({body[:40].decode(errors='backslashreplace')})"  # Change: how it is logged.
-        if props.reply_to:
-            say(f" [.] {request}")
-            response, kind = answer(body)
-            if kind == "error":
-                say(f" [!] {request} failed: {response.decode(errors='backslashreplace')}")
-            properties = pika.BasicProperties(correlation_id=props.correlation_id, type=kind)
-            ch.basic_publish("", props.reply_to, response, properties)
-        else:
-            say(f" [!] {request} dropped: it has no reply_to")
-        if not method.redelivered:
-            ch.basic_ack(delivery_tag=method.delivery_tag)
-    if signals:
-        stop(signals.pop())
+    """Reply, then acknowledge (https://www.rabbitmq.com/docs/confirms).
+
+    A redelivered request may have crashed the server that had it first. It is acknowledged before
+    it is computed, so that there is no third attempt.
+    """
+    if method.redelivered:
+        log.warning(" [!] redelivered, since its first server was lost or stopped: %r", body[:40])
+        ch.basic_ack(delivery_tag=method.delivery_tag)
+    response, kind = answer(body)
+    ch.basic_publish(
+        exchange="",
+        routing_key=props.reply_to or "",  # without reply_to, RabbitMQ drops the reply
+        properties=pika.BasicProperties(correlation_id=props.correlation_id, type=kind),
+        body=response,
+    )
+    if not method.redelivered:
+        ch.basic_ack(delivery_tag=method.delivery_tag)
 
 
-def handle_signals():
-    """Have SIGTERM and Ctrl-C stop the server, but SIGTERM end a child that the function forks."""
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
-    if hasattr(os, "register_at_fork"):  # or Python loses a SIGTERM that comes while a child forks
-        block = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGTERM])
-        unblock = functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM])
-        default = functools.partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
-        os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=default)
-        os.register_at_fork(after_in_child=unblock)  # once the default is set
+def connect(url):
+    """Return a connection to the node that `url` names, or raise ConnectionError."""
+    try:
+        node = pika.URLParameters(url)  # each time anew, as certificates are renewed
+        node.connection_attempts = 1  # main() tries again
+        node.heartbeat = HEARTBEAT_SECONDS if node.heartbeat is None else node.heartbeat
+        node.tcp_options = node.tcp_options or KEEPALIVE  # finds a dead network in a minute
+        return pika.BlockingConnection(node)
+    except Exception as error:  # pika raises many types here; once connected, AMQPError alone
+        raise ConnectionError(error) from error
 
 
-def say(line, file=None):
-    """Print a line, escaped, at once; a full disk, a closed pipe or an encoding ends no server."""
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    with contextlib.suppress(OSError, ValueError):
-        print(line, file=file, flush=True)
+def serve(url):
+    """Connect, declare, serve until a signal; AMQPError if the connection or the queue is lost."""
+    with connect(url) as connection:
+        # Durable, since RabbitMQ 4.3 refuses transient shared queues. x-queue-type is left to the
+        # broker's default_queue_type: a quorum queue halves the rate on a single node.
+        with contextlib.suppress(ChannelClosedByBroker):  # refused: the queue is served as it is
+            connection.channel().queue_declare(queue=QUEUE, durable=True)
+
+        channel = connection.channel()  # another one: a refusal closes its channel
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
+
+        log.info(" [x] Awaiting RPC requests")
+        while channel.consumer_tags and not stopping:
+            connection.process_data_events(time_limit=1)
+        if not stopping:
+            raise AMQPError(f"{QUEUE} was deleted, or the channel closed: see RabbitMQ's log")
+
+
+def stop(signum, frame):
+    """End the server after the request in hand; a second signal ends it at once."""
+    global stopping
+    stopping = True
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with contextlib.suppress(OSError):  # a signal handler must not use a logger
+        os.write(1, b" [!] ending after any request in hand; a second signal ends it at once\n")
 
 
 def explain(error):
     """Return what happened, in plain words; pika tells it only in the text of its errors."""
-    text = repr(error)
-    if "ConnectionRefusedError" in text:
+    if "ConnectionRefusedError" in repr(error):
         return "refuses connections: is RabbitMQ running?"
-    if any(sign in text for sign in ("TimeoutError", "StackTimeout", "HeartbeatTimeout")):
+    if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
         return "does not answer: is RabbitMQ overloaded, or the network down?"
-    if any(sign in text for sign in ("EOF", "ConnectionReset", "BrokenPipe", "getpeername")):
+    if re.search("indicated EOF|EOFError|ConnectionReset|BrokenPipe|getpeername", repr(error)):
         return "closed the connection: is RabbitMQ still starting, or going down?"
-    return f"failed: {str(error) or text}"
-
-
-def brokers():
-    """Return the connection parameters of each node in AMQP_URL; exit if it is malformed."""
-    urls = re.split(r"(?i),\s*(?=amqps?://)", os.environ.get("AMQP_URL") or DEFAULT_URL)
-    try:
-        nodes = [pika.URLParameters(url) for url in urls]
-    except Exception:  # its message may contain the password
-        sys.exit(f" [!] AMQP_URL is malformed: {URL_FORM}; its files must exist")
-    for node in nodes:
-        node.heartbeat = HEARTBEAT_SECONDS if node.heartbeat is None else node.heartbeat
-        node.tcp_options = node.tcp_options or KEEPALIVE
-    return nodes
+    return f"failed: {str(error) or repr(error)}"
 
 
 def main() -> None:
-    """Connect, declare, serve; connect again if the broker is lost, until SIGTERM or Ctrl-C."""
-    handle_signals()
-    pause, served = MIN_PAUSE_SECONDS, False
-    for node in itertools.cycle(brokers()):
+    """Serve, until SIGTERM or Ctrl-C; if that fails, say why, and try the next node."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.raiseExceptions = False  # or a full disk or a closed pipe makes a traceback of a line
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # or it logs a failure in thirty lines
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if hasattr(os, "register_at_fork"):  # SIGTERM ends a child that the function forks
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+    urls = re.split(r"(?i),\s*(?=amqp)", os.environ.get("AMQP_URL") or DEFAULT_URL)
+    try:
+        for url in urls:
+            pika.URLParameters(url)  # raises many types
+    except Exception:  # its message may contain the password
+        sys.exit(f" [!] AMQP_URL is malformed: write {URL_FORM}")
+
+    for url in itertools.cycle(urls):
         try:
-            with pika.BlockingConnection(node) as connection:
-                with contextlib.suppress(pika.exceptions.ChannelClosedByBroker):  # serve it as is
-                    connection.channel().queue_declare(QUEUE, durable=True)  # RabbitMQ 4.3 needs it
-                channel = connection.channel()  # if it refused, it closed that channel
-                channel.basic_qos(prefetch_count=1)
-                channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
-                pause, served = MIN_PAUSE_SECONDS, True
-                say(" [x] Awaiting RPC requests")
-                channel.start_consuming()  # until the broker cancels the consumer
-            reason = f"failed: {QUEUE} was deleted or lost its node"
-        except Exception as error:
-            if signals:  # stop() interrupted pika, which may raise anything then
-                sys.exit(0)
-            if not isinstance(error, LOST):
-                raise
-            reason = explain(error)
-            if not served and any(sign in reason for sign in REFUSED):
-                sys.exit(f" [!] {node.host}:{node.port} {reason}; check AMQP_URL")
-        wait = random.uniform(pause / 2, pause)  # so that servers do not return in step
-        say(f" [!] {node.host}:{node.port} {reason}; next attempt in {wait:.2f} s", sys.stderr)
-        time.sleep(wait)
-        pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            serve(url)
+        except (AMQPError, ConnectionError) as error:
+            address = urlsplit(url).netloc.rpartition("@")[2]
+            pause = random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS)  # not in step with others
+            log.warning(" [!] %s %s; next attempt in %.1f s", address, explain(error), pause)
+            time.sleep(pause)
+        if stopping:
+            break
 
 
 if __name__ == "__main__":
