@@ -1,31 +1,25 @@
-"""RPC client over RabbitMQ: has the servers on rpc_queue compute Fibonacci numbers.
-
-AMQP_URL names the broker. See https://www.rabbitmq.com/tutorials/tutorial-six-python.
-"""
+"""RPC client; AMQP_URL names the broker. See rabbitmq.com/tutorials/tutorial-six-python."""
 
 import argparse
 import concurrent.futures
 import contextlib
-import operator
 import os
 import re
 import sys
 import threading
 import time
 import uuid
+from urllib.parse import urlsplit
 
 import pika
-from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPError
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
-URL_FORM = "write amqp://user:password@host:port/vhost, : / ? # [ ] @ % in a part percent-encoded"
+URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); its files must exist"
 QUEUE = "rpc_queue"  # Change: each function has a queue of its own.
 TIMEOUT_SECONDS = 10.0
-RETRY_SECONDS = 0.25  # between two attempts to connect
+RETRY_SECONDS = 0.25  # before each further attempt to connect
 GRACE_SECONDS = 0.4  # for asking the broker why there is no reply, and for closing
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.com/docs/ttl)
-LOST = (AMQPError, AMQPConnectorException, OSError, ValueError)  # ValueError: reset in connecting
 
 
 class RpcError(Exception):
@@ -33,183 +27,204 @@ class RpcError(Exception):
 
 
 class NoServerError(RpcError):
-    """There is no rpc_queue: no server has declared it yet, or someone deleted it."""
+    """There is no queue for the request: no server has declared it yet, or someone deleted it."""
 
 
-class FibonacciRpcClient(contextlib.AbstractContextManager["FibonacciRpcClient"]):  # Change: name
-    """Calls fib() on the servers that consume rpc_queue; RuntimeError if two calls overlap.
+class FibonacciRpcClient:  # Change: name
+    """Calls the function of the servers that consume QUEUE. Make one client for each thread.
 
     `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
-    Raises ValueError if it is malformed, ConnectionError if none answers in time (10 s at most).
+    Raises ValueError if it is malformed, ConnectionError if no node answers in time (10 s at most).
     """
 
     def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
-        urls = re.split(r"(?i),\s*(?=amqps?://)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
+        self.urls = re.split(r"(?i),\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
-            self.nodes = [pika.URLParameters(node) for node in urls]
+            for node in self.urls:
+                pika.URLParameters(node)  # raises many types
         except Exception:  # its message may contain the password
-            raise ValueError(f"AMQP_URL is malformed: {URL_FORM}; its files must exist") from None
-        self.one_call = threading.Lock()
-        try:
-            self.connect(timeout)
-        except LOST as error:
-            raise ConnectionError(self.explain(error)) from None
+            raise ValueError(f"AMQP_URL is malformed: write {URL_FORM}") from None
+        self.one_call, self.connection = threading.Lock(), None
+        self.connect(timeout)
 
     def connect(self, seconds):
         """Connect to the first node that answers within its share of the time."""
-        share = max(0.001, min(TIMEOUT_SECONDS, seconds)) / len(self.nodes)  # pika refuses 0
-        for node in self.nodes:
-            node.socket_timeout = share / 2  # so that the second address of a name has its turn
-            node.stack_timeout = share  # so that the thread of a failed attempt ends, too
+        share = max(0.001, min(TIMEOUT_SECONDS, seconds)) / len(self.urls)  # pika refuses 0
+        reasons = []
+        for url in self.urls:
+            self.address = urlsplit(url).netloc.rpartition("@")[2]
             try:
-                self.connection, self.channel, self.callback_queue = within(share, self.open, node)
+                opened = self.within(share, self.open, url, share)
+                self.connection, self.channel, self.callback_queue = opened
                 self.blocked = None
                 return
-            except LOST as error:
-                last_error = error
-        raise last_error
+            except ConnectionError as error:
+                reasons.append(f"{self.address} {explain(error)}")
+        raise ConnectionError("; ".join(reasons))
 
-    def open(self, node):
-        """Connect, declare the callback queue and consume from it."""
+    def open(self, url, seconds):
+        """Return a connection, its channel and its callback queue; assign none: it may be late."""
+        node = pika.URLParameters(url)  # each time anew, as certificates are renewed
+        node.socket_timeout = seconds / 2  # or a second address of the host would have no time
+        node.stack_timeout = seconds
+        node.connection_attempts = 1  # ask() makes the next one
+        node.blocked_connection_timeout = None  # ask() waits
         connection = pika.BlockingConnection(node)
-        connection.add_on_connection_blocked_callback(self.on_blocked)
-        connection.add_on_connection_unblocked_callback(self.on_blocked)
-        channel = connection.channel()
-        channel.add_on_return_callback(self.on_return)
-        callback_queue = channel.queue_declare(queue="", exclusive=True).method.queue
-        channel.basic_consume(callback_queue, self.on_response, auto_ack=True)
-        return connection, channel, callback_queue
+        try:
+            connection.add_on_connection_blocked_callback(self.on_blocked)
+            connection.add_on_connection_unblocked_callback(self.on_blocked)
+            channel = connection.channel()
+            channel.add_on_return_callback(self.on_return)
+            queue = channel.queue_declare(queue="", exclusive=True).method.queue
+            channel.basic_consume(queue=queue, on_message_callback=self.on_response, auto_ack=True)
+        except pika.exceptions.ChannelClosedByBroker:  # it refused a step
+            connection.close()
+            raise
+        return connection, channel, queue
 
     def on_blocked(self, connection, frame):
-        """Note why the broker blocks this connection, or that it no longer does."""
-        self.blocked = getattr(frame.method, "reason", None)
+        self.blocked = getattr(frame.method, "reason", None)  # Connection.Unblocked has none
 
     def on_return(self, ch, method, props, body):
-        """Raise NoServerError, out of process_data_events: there is no queue for the request."""
-        if self.corr_id == props.correlation_id:
-            raise NoServerError(f"there is no {QUEUE}: start a server")
+        if self.response is None and self.corr_id == props.correlation_id:
+            self.response = NoServerError(f"there is no {QUEUE}: start a server")
 
     def on_response(self, ch, method, props, body):
-        """Take the first reply to the request; raise RpcError, like on_return(), for an error."""
-        if self.response is None and self.corr_id == props.correlation_id:
-            if props.type == "error":
-                raise RpcError(printable(body) or "the server failed and gave no reason")
+        if self.response is None and self.corr_id == props.correlation_id:  # the first reply to it
             self.response = body
+            if props.type == "error":
+                self.response = RpcError(body.decode(errors="backslashreplace")[:200])
 
-    def call(self, n: int, timeout: float | None = TIMEOUT_SECONDS) -> int:  # Change: types
-        """Return fib(n), computed by a server within `timeout` seconds; None waits for ever.
+    def call(self, n: int, timeout: float = TIMEOUT_SECONDS) -> int:  # Change: types
+        """Return the result that a server computes within `timeout` seconds; inf waits for ever.
 
-        Raises RpcError, NoServerError, TimeoutError with the reason, TypeError if n is no integer.
+        Raises RpcError, NoServerError, TimeoutError with the reason; RuntimeError if calls overlap.
         """
-        request = b"%d" % operator.index(n)  # Change: from arguments to bytes.
-        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
-        if not self.one_call.acquire(blocking=False):
+        if self.one_call.locked():
             raise RuntimeError("another call is under way: make a client for each thread")
+        with self.one_call:  # not acquire(): Ctrl-C must not leave it locked
+            try:
+                response = self.ask(str(n).encode(), timeout)  # Change: from arguments to bytes.
+            except BaseException:  # Ctrl-C or a task queue's time limit: pika was interrupted
+                self.close()
+                raise
+        if isinstance(response, Exception):  # an error reply, no queue, or no reply in time
+            raise response
         try:
-            reason = self.ask(request, deadline)
-            if self.response is None:
-                reason = self.diagnose() if self.connection else reason
-                raise TimeoutError(f"no answer within {timeout:g} s: {reason}")
-            return int(self.response)  # Change: from bytes to the result.
-        except ValueError:  # Change: what the conversion above raises, and the words for it.
-            raise RpcError(f"the answer is not a number: {printable(self.response)}") from None
-        finally:
-            self.one_call.release()
+            return int(response)  # Change: from bytes to the result.
+        except ValueError:  # Change: what the conversion above raises.
+            raise RpcError(f"not a number: {response[:99]!r}") from None  # Change: words
 
-    def ask(self, request, deadline):
-        """Connect, publish, wait, one step a turn; start over if one fails; return why one did."""
+    def ask(self, request, timeout):
+        """Connect, publish, wait, one step a turn; return the reply, or the error to raise."""
+        deadline = time.monotonic() + timeout
         self.response, self.corr_id = None, str(uuid.uuid4())
-        published, reason = False, "there was no time to connect"
+        published, pause, reason = False, 0, "there was no time to connect"
         while self.response is None and (left := deadline - time.monotonic()) > 0:
             try:
                 if self.connection is None:
                     self.connect(left)
-                elif not (published or self.blocked):
-                    properties = pika.BasicProperties(
-                        reply_to=self.callback_queue,
-                        correlation_id=self.corr_id,
-                        expiration=str(int(min(left * 1000, MAX_EXPIRATION_MS))),
-                    )
-                    self.channel.basic_publish("", QUEUE, request, properties, mandatory=True)
-                    published = True
+                elif published or self.blocked:
+                    self.wait(left)
                 else:
-                    self.connection.process_data_events(time_limit=left)
-                    if not self.channel.consumer_tags:  # no reply can come: start over
-                        raise AMQPError("the channel or its queue was closed: see RabbitMQ's log")
-            except LOST as error:
-                reason, published = self.explain(error), False
+                    self.publish(request, left)
+                    published = True
+            except ConnectionError as error:
+                reason = str(error)
+            except pika.exceptions.AMQPError as error:
+                reason = f"{self.address} {explain(error)}"
                 self.close()
-                time.sleep(RETRY_SECONDS)
-        return reason
+            if self.connection is None:
+                time.sleep(pause)  # none the first time: an idle connection is often lost
+                pause, published = RETRY_SECONDS, False
+        if self.response is None:
+            reason = self.diagnose() if self.connection else reason
+            self.response = TimeoutError(f"no answer within {timeout:g} s: {reason}")
+        return self.response
+
+    def publish(self, request, seconds):
+        self.channel.basic_publish(
+            exchange="",
+            routing_key=QUEUE,
+            properties=pika.BasicProperties(
+                reply_to=self.callback_queue,
+                correlation_id=self.corr_id,
+                expiration=str(int(min(seconds * 1000, MAX_EXPIRATION_MS))),
+            ),
+            body=request,
+            mandatory=True,  # without a queue, RabbitMQ returns it to on_return()
+        )
+
+    def wait(self, seconds):
+        self.connection.process_data_events(time_limit=seconds)
+        if not self.channel.consumer_tags:  # no reply can come
+            raise pika.exceptions.AMQPError("the channel or its queue was closed: see its log")
 
     def diagnose(self):
         """Return why there is no reply, as the broker tells it."""
         if self.blocked:
             return f"the broker blocks publishers: {self.blocked}"
         try:
-            queue = within(GRACE_SECONDS, self.channel.queue_declare, QUEUE, passive=True).method
-        except LOST as error:
-            if isinstance(error, TimeoutError):
-                self.connection = None  # the thread is still in it: see within()
+            found = self.within(GRACE_SECONDS, self.channel.queue_declare, QUEUE, passive=True)
+        except ConnectionError as error:
             self.close()
-            return self.explain(error)
-        if queue.consumer_count == 0:
+            return f"{self.address} {explain(error)}"
+        servers, requests = found.method.consumer_count, found.method.message_count
+        if servers == 0:
             return "no server is consuming"
-        return f"servers consuming: {queue.consumer_count}, requests waiting: {queue.message_count}"
+        lost = "a server may be computing it, or have lost it: see its log"
+        return f"servers consuming: {servers}, requests waiting: {requests}; {lost}"
 
-    def explain(self, error):
-        """Return what happened, in plain words; pika tells it only in the text of its errors."""
-        where, text = ", ".join(f"{node.host}:{node.port}" for node in self.nodes), repr(error)
-        if "ConnectionRefusedError" in text:
-            return f"{where} refuses connections: is RabbitMQ running?"
-        if any(sign in text for sign in ("TimeoutError", "StackTimeout", "HeartbeatTimeout")):
-            return f"{where} does not answer: is RabbitMQ overloaded, or the network down?"
-        if any(sign in text for sign in ("EOF", "ConnectionReset", "BrokenPipe", "getpeername")):
-            return f"{where} closed the connection: is RabbitMQ still starting, or going down?"
-        return f"{where} failed: {str(error) or text}"
+    def within(self, seconds, step, *args, **kwargs):
+        """Run a step in a thread, as pika may hang: ConnectionError if it fails or is late."""
+        future = concurrent.futures.Future()
+        connection, self.connection = self.connection, None  # nobody uses it meanwhile
+
+        def run():
+            try:
+                future.set_result(step(*args, **kwargs))
+            except Exception as error:  # pika raises many types while it connects
+                future.set_exception(ConnectionError(error))
+
+        threading.Thread(target=run, daemon=True).start()
+        if not concurrent.futures.wait([future], seconds).done:
+            raise ConnectionError(TimeoutError())  # explain() has the words
+        self.connection = connection  # since the step has ended in time
+        return future.result()
 
     def close(self) -> None:
-        """Close the connection, in GRACE_SECONDS at most; a later call would make a new one."""
-        connection, self.connection = self.connection, None
-        if connection:
-            with contextlib.suppress(*LOST):
-                within(GRACE_SECONDS, connection.close)
+        """Close the connection, within GRACE_SECONDS; a later call makes a new one."""
+        if self.connection:
+            with contextlib.suppress(ConnectionError, RuntimeError):  # RuntimeError: in atexit
+                self.within(GRACE_SECONDS, self.connection.close)
+        self.connection = None
+
+    def __enter__(self) -> "FibonacciRpcClient":  # Change: name
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def within(seconds, step, *args, **kwargs):
-    """Return what the step returns, or raise TimeoutError: pika itself would wait without a limit.
-
-    The step goes on in its thread then, so that its connection must not be used again.
-    """
-    future = concurrent.futures.Future()
-
-    def run():
-        try:
-            future.set_result(step(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    if not concurrent.futures.wait([future], seconds).done:
-        raise TimeoutError
-    return future.result()
+def explain(error):
+    """Return what happened, in plain words; pika tells it only in the text of its errors."""
+    if "ConnectionRefusedError" in repr(error):
+        return "refuses connections: is RabbitMQ running?"
+    if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
+        return "does not answer: is RabbitMQ overloaded, or the network down?"
+    if re.search("indicated EOF|EOFError|ConnectionReset|BrokenPipe|getpeername", repr(error)):
+        return "closed the connection: is RabbitMQ still starting, or going down?"
+    return f"failed: {str(error) or repr(error)}"
 
 
-def printable(body):
-    """Return the text in `body`, cut, with what could control a terminal escaped."""
-    text = body.decode(errors="backslashreplace")[:200]
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def main() -> None:  # Change: what the command line takes and prints.
-    """Ask for each number on the command line, and say in one line what failed."""
+# Change: what the command line takes and prints.
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("n", nargs="*", type=int, default=[30], metavar="N", help="default: 30")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
     args = parser.parse_args()
+    if not args.timeout > 0:
+        parser.error("--timeout: more than 0 seconds")
     try:
         with FibonacciRpcClient(timeout=args.timeout) as fibonacci_rpc:
             for n in args.n:
