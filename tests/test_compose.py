@@ -22,11 +22,14 @@ def containers(compose):
     return sorted((line for line in map(json.loads, lines)), key=lambda line: line["Name"])
 
 
-def test_server_starts_again_after_a_crash_and_its_health_check_names_no_script(compose):
-    server = json.loads(compose("--profile demo config --format json"))["services"]["server"]
-    assert server["restart"] == "on-failure"
-    assert "rpc_server" not in server["healthcheck"]["test"][1]
-    assert "rpc_client" not in server["healthcheck"]["test"][1]
+def test_broker_and_servers_come_back_and_the_image_is_built_once_for_any_queue(compose):
+    config = compose("--profile demo config --format json")
+    services = json.loads(config)["services"]
+    kept = [name for name, service in services.items() if service.get("restart")]
+    assert kept == ["rabbitmq", "server"]
+    assert {services[name]["restart"] for name in kept} == {"unless-stopped"}
+    assert [name for name, service in services.items() if "build" in service] == ["server"]
+    assert "rpc_queue" not in config
 
 
 def test_up_starts_the_broker_alone_and_for_this_machine_alone(compose):
@@ -51,7 +54,17 @@ def test_one_command_runs_client_and_server_and_stop_ends_the_server_within_seco
     assert server["ExitCode"] == 0
 
 
-def test_server_scales(compose):
-    compose("up -d --scale server=3 server")
+def test_client_asks_three_servers_and_without_no_deps_two_of_them_end(compose):
+    compose("up -d --wait --scale server=3 server")
+    assert " [.] Got 832040" in compose("run --rm --no-deps client")
     assert [line["Service"] for line in containers(compose)].count("server") == 3
     assert " [.] Got 832040" in compose("run --rm client")
+    assert [line["Service"] for line in containers(compose)].count("server") == 1
+
+
+def test_down_without_the_profile_leaves_the_server(compose):
+    compose("run --rm client")
+    compose("stop")
+    (server,) = (line for line in containers(compose) if line["Service"] == "server")
+    assert server["State"] == "running"
+    compose("up -d --wait rabbitmq")
