@@ -6,9 +6,11 @@ import re
 import shlex
 
 import brokers
+import pika
 import pytest
 from brokers import NO_BROKER, find_broker
 from scripts import ROOT
+from tutorials import QUORUM
 
 from rpc_client import FibonacciRpcClient, NoServerError
 
@@ -40,6 +42,11 @@ def test_permissions_suffice(own_broker, start_server, rpc_queue):
             client.call(30)
         start_server(url=server_url)
         assert client.call(30) == 832040
+
+
+def test_tutorial_s_server_ends_with_406_where_this_pair_s_queue_is(server, channel):
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="406"):
+        channel.queue_declare("rpc_queue", durable=True, arguments=QUORUM)
 
 
 def test_tests_fail_without_any_broker_and_say_how_to_get_one(monkeypatch, request, tmp_path):
