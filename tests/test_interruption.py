@@ -1,0 +1,89 @@
+"""Whatever interrupts a call, at whatever moment, leaves a client that works."""
+
+import concurrent.futures
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pika
+import pytest
+from wire import waiting
+
+import rpc_client
+
+PIKA = str(Path(pika.__file__).parent)
+NEXT_CALL_SECONDS = 1
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises: Ctrl-C's KeyboardInterrupt, a task queue's time limit."""
+
+
+def interrupted(call, files, moment):
+    """Make the call, interrupt it at such a moment in the code of these files; was it?
+
+    Python handles a signal when a function begins and when one in C returns, as a profiler sees.
+    """
+    moments = 0
+
+    def profile(frame, event, _):
+        nonlocal moments
+        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(files):
+            moments += 1
+            if moments == moment:
+                raise Interrupt
+
+    sys.setprofile(profile)
+    try:
+        call()
+    except (Interrupt, TimeoutError, RuntimeError):  # of threading, for its interrupted Condition
+        pass
+    finally:
+        sys.setprofile(None)
+    return moments >= moment
+
+
+def interrupt_at_each_moment(client, call, files, step=1):
+    """Interrupt the call at each moment in turn; the next call is answered each time."""
+    for moment in itertools.count(1, step):
+        if not interrupted(call, files, moment):
+            return moment
+        start = time.monotonic()
+        assert client.call(30, timeout=NEXT_CALL_SECONDS) == 832040, moment
+        assert time.monotonic() - start < NEXT_CALL_SECONDS, moment
+
+
+def test_client_interrupted_at_any_moment_calls_again(client, server):
+    moments = interrupt_at_each_moment(client, lambda: client.call(30), rpc_client.__file__)
+    assert moments > 10
+
+
+def test_client_interrupted_in_its_diagnosis_calls_again(client, server):
+    def call():
+        client.call(30, timeout=1e-9)
+
+    files = rpc_client.__file__, threading.__file__, concurrent.futures.__path__[0]
+    assert interrupt_at_each_moment(client, call, files) > 30
+
+
+def test_client_interrupted_in_pika_calls_again(client, server):
+    moments = interrupt_at_each_moment(client, lambda: client.call(30), PIKA, step=7)
+    assert moments > 300
+
+
+def test_time_limit_of_the_caller_ends_a_call_whatever_its_type_and_the_request_is_sent_once(
+    client, rpc_queue, channel
+):
+    def handler(*_):
+        raise TimeoutError("the caller's own")
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    with pytest.raises(TimeoutError, match=r"^the caller's own$"):
+        client.call(30, timeout=5)
+    signal.signal(signal.SIGUSR1, before)
+    assert waiting(channel) == 1
