@@ -1,0 +1,90 @@
+"""The server waits for its broker, whatever the broker says, and says why each time."""
+
+import re
+import signal
+
+import pytest
+from relay import NEVER_DEAD
+
+DOWN = 'eval rabbit_vhost_sup_sup:stop_and_delete_vhost(<<"late">>).'
+TROUBLES = [  # what the server says, and commands that mend this and leave the next trouble
+    ("ACCESS_REFUSED", "add_user late s3cret"),
+    ("vhost late not found", "add_vhost late"),
+    ("access to vhost 'late' refused", 'set_vhost_limits -p late {"max-connections":0}'),
+    ("limit", DOWN, "set_permissions -p late late .* .* .*", "clear_vhost_limits -p late"),
+    ("vhost 'late' is down", "restart_vhost -p late"),
+]
+
+
+def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker, start):
+    url = own_broker.url().replace("guest:guest", "late:s3cret").replace("%2F", "late")
+    with own_broker.stopped():
+        server = start("rpc_server.py", url=url)
+        server.expect(r"^ \[!\] 127.0.0.1:\d+ .+\n")
+    for words, *commands in TROUBLES:
+        server.expect(rf" \[!\] 127.0.0.1:\d+ failed: [^\n]*{words}[^\n]*; next attempt in ")
+        assert "s3cret" not in server.before + server.after
+        for command in commands:
+            own_broker.ctl(*command.split())
+    server.awaits_requests()
+    own_broker.ctl("delete_vhost", "late")
+    own_broker.ctl("delete_user", "late")
+
+
+def test_server_waits_while_another_consumer_has_the_queue_to_itself(rpc_queue, channel, start):
+    channel.basic_consume(rpc_queue, print, exclusive=True)
+    server = start("rpc_server.py")
+    for _ in range(2):
+        server.expect(r" \[!\] .+:\d+ failed: .*ACCESS_REFUSED.*; next attempt in ")
+    channel.close()
+    server.awaits_requests()
+
+
+def test_server_tries_again_when_a_broker_does_not_answer(unreachable, relay, start):
+    way = relay(2)  # the broker freezes while the server connects
+    urls = f"{unreachable}?socket_timeout=0.3", f"{way.url}?stack_timeout=0.5"
+    server = start("rpc_server.py", url=",".join(urls))
+    for url in urls:
+        address = url.partition("@")[2].partition("/")[0]
+        server.expect(rf"^ \[!\] {address} does not answer: [^\n]+; next attempt in \d\.\d s\n")
+    way.revived.set()
+    server.awaits_requests()
+
+
+@pytest.mark.parametrize("answers", [1, 2], ids=["Start", "Tune"])
+def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(relay, start, answers):
+    way = relay(answers)
+    server = start("rpc_server.py", url=way.url)
+    assert way.dead.wait(10)
+    way.answers = NEVER_DEAD
+    way.cut()
+    server.expect(r"^ \[!\] 127.0.0.1:\d+ closed the connection: .+; next attempt in ")
+    server.awaits_requests()
+
+
+def test_server_pauses_for_a_second_and_a_half_at_most_and_not_in_step_with_others(start):
+    def pauses(server):
+        line = r" \[!\] localhost:1 refuses [^\n]+; next attempt in (\d\.\d) s\n(\d\.\d+) s\n"
+        for _ in range(20):
+            server.expect(line)
+            assert float(server.match[1]) == round(float(server.match[2]), 1)
+            yield float(server.match[2])
+
+    sleep = "time.sleep = lambda seconds: print(f'{seconds:.5f} s', flush=True)"
+    code = f"import rpc_server, time\n{sleep}\nrpc_server.main()"
+    servers = [start("-c", code, url="amqp://guest:guest@localhost:1/%2F") for _ in range(2)]
+    first, second = (list(pauses(server)) for server in servers)
+    assert all(0.5 <= pause <= 1.5 for pause in first + second)
+    assert len({*first, *second}) > 20
+
+
+@pytest.mark.parametrize("options", ["", "?connection_attempts=9&retry_delay=60"])
+@pytest.mark.parametrize("host", ["rabbit.invalid", "localhost:1"])
+def test_first_node_that_is_there_is_used(broker, start_server, run_client, host, options):
+    comma = "{'TCP_KEEPIDLE':20,'TCP_KEEPCNT':2}"  # it does not split the URL
+    there = broker.url(tcp_options=comma).replace("amqp", "AMQP")
+    url = f"amqp://guest:guest@{host}/{options}, {there}"
+    server = start_server(url=url)
+    assert re.match(rf" \[!\] {host} ", server.before)
+    assert run_client(url=url).stdout.endswith(" [.] Got 832040\n")
+    assert server.ends(signal.SIGTERM) == 0
