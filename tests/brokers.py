@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # Debian's and Ubuntu's, for any user to run
 NO_BROKER = "no broker: set AMQP_URL, start Docker, or run: apt-get install rabbitmq-server"
-IN_USE = "AMQP_URL's broker has an rpc_queue: give the tests a virtual host without one"
+IN_USE = "AMQP_URL's broker has an rpc_queue: unset AMQP_URL, or name a virtual host without one"
 
 
 def run(*command, **options):
@@ -30,6 +31,13 @@ def wait_until(seconds, condition):
         time.sleep(0.01)
 
 
+def ends_with(call, *args):
+    """Return what makes this call at the end of its `with` block."""
+    stack = contextlib.ExitStack()
+    stack.callback(call, *args)
+    return stack
+
+
 class Broker:
     """Somebody's broker, named by AMQP_URL."""
 
@@ -43,7 +51,7 @@ class Broker:
     @property
     def address(self):
         node = pika.URLParameters(self.base_url)
-        return node.host, node.port
+        return socket.gethostbyname(node.host), node.port
 
     @contextlib.contextmanager
     def channel(self):
@@ -57,25 +65,24 @@ class Broker:
 
 
 class OwnBroker(Broker):
-    """A broker that a test may break, in a `with` block that mends it again."""
+    """A broker that a test may break, before a `with` block that mends it at its end."""
 
     def __init__(self, port):
         super().__init__(f"amqp://guest:guest@127.0.0.1:{port}/%2F")
 
-    @contextlib.contextmanager
     def connections_closed(self):
         """An operator closed them; new ones are taken."""
-        self.ctl("close_all_connections", "an operator did it")
-        yield
+        return contextlib.nullcontext(self.ctl("close_all_connections", "an operator did it"))
 
-    @contextlib.contextmanager
     def between(self, before, after):
         """The block runs between two commands of rabbitmqctl."""
         self.ctl(*before)
-        try:
-            yield
-        finally:
-            self.ctl(*after)
+        return ends_with(self.ctl, *after)
+
+    def setting(self, name, value, usual):
+        """The broker has an unusual setting."""
+        set_env = f"application:set_env(rabbit, {name}, {{}})."
+        return self.between(["eval", set_env.format(value)], ["eval", set_env.format(usual)])
 
     def stopped(self):
         """Its connections are closed and new ones refused."""
@@ -86,31 +93,23 @@ class OwnBroker(Broker):
         limit = "set_vm_memory_high_watermark"
         return self.between([limit, "0"], [limit, "0.6"])
 
-    @contextlib.contextmanager
     def killed(self):
         """It died without a word; the block ends when it is up again."""
         self.ctl("eval", "catch mnesia:sync_log().")  # or it may have forgotten a new queue
         self.kill()
-        try:
-            yield
-        finally:
-            self.start()
-
-    @contextlib.contextmanager
-    def frozen(self):
-        """Its connections are open, it takes new ones, and nothing answers."""
-        self.freeze()
-        try:
-            yield
-        finally:
-            self.thaw()
+        return ends_with(self.start)
 
     def queues(self):
         return self.ctl("list_queues", "name").split()
 
     def listen_with_tls(self, folder, port):
+        folder = self.take_files(folder)
         files = f'{{certfile, "{folder}/cert.pem"}}, {{keyfile, "{folder}/key.pem"}}'
         self.ctl("eval", f"rabbit_networking:start_ssl_listener({port}, [{files}], 2).")
+
+    def renew_certificate(self, folder):
+        self.take_files(folder)
+        self.ctl("eval", "ssl:clear_pem_cache().")
 
 
 class ComposeBroker(OwnBroker):
@@ -129,15 +128,16 @@ class ComposeBroker(OwnBroker):
     def start(self):
         self.compose("up -d --wait rabbitmq")
 
-    def freeze(self):
+    def frozen(self):
         self.compose("pause rabbitmq")
+        return ends_with(self.compose, "unpause rabbitmq")
 
-    def thaw(self):
-        self.compose("unpause rabbitmq")
+    def take_files(self, folder):
+        self.compose("cp", f"{folder}/.", "rabbitmq:/var/lib/rabbitmq")
+        return "/var/lib/rabbitmq"
 
     def tls_port(self, folder):
-        self.compose("cp", f"{folder}/.", "rabbitmq:/var/lib/rabbitmq")
-        self.listen_with_tls("/var/lib/rabbitmq", 5671)
+        self.listen_with_tls(folder, 5671)
         return int(self.compose("port rabbitmq 5671").rpartition(":")[2])
 
 
@@ -158,11 +158,13 @@ class PrivateBroker(OwnBroker):
     def start(self):
         self.server.start()
 
-    def freeze(self):
+    def frozen(self):
+        """Its connections are open, it takes new ones, and nothing answers."""
         os.killpg(self.server.process.pid, signal.SIGSTOP)
+        return ends_with(os.killpg, self.server.process.pid, signal.SIGCONT)
 
-    def thaw(self):
-        os.killpg(self.server.process.pid, signal.SIGCONT)
+    def take_files(self, folder):
+        return folder
 
     def tls_port(self, folder):
         port = port_for.select_random()
