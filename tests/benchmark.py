@@ -31,18 +31,15 @@ spawn = multiprocessing.get_context("spawn")
 pytestmark = pytest.mark.timeout(600)
 
 
+class ThisClient(FibonacciRpcClient):
+    name = "this pair"
+
+
 class FloorClient(RepositoryClient):
     """The least that pika can do: the tutorial's client, and a server that echoes."""
 
     name = "pika's floor"
     queue = FLOOR_QUEUE
-
-
-class ThisClient(FibonacciRpcClient):
-    name = "this pair"
-
-
-PAIRS = ThisClient, RepositoryClient, OlderClient, FloorClient
 
 
 def serve_floor(url, queue):
@@ -55,25 +52,24 @@ def serve_floor(url, queue):
     channel.start_consuming()
 
 
+SERVERS = {RepositoryClient: serve, OlderClient: serve, FloorClient: serve_floor}
+PAIRS = ThisClient, *SERVERS
+
+
 @pytest.fixture
-def servers(broker, channel):
+def servers(broker, rpc_queue, channel):
     """A server and a queue for each pair."""
-    channel.queue_declare("rpc_queue", durable=True)
-    for pair in PAIRS[1:]:
+    options = {"cwd": ROOT, "env": environment(broker.url()), "stdout": DEVNULL, "stderr": DEVNULL}
+    processes = [subprocess.Popen([sys.executable, "rpc_server.py"], **options)]
+    for pair, target in SERVERS.items():
         channel.queue_declare(**pair.queue)
-    env = environment(broker.url())
-    ours = subprocess.Popen([sys.executable, "rpc_server.py"], cwd=ROOT, env=env, stdout=DEVNULL)
-    targets = {RepositoryClient: serve, OlderClient: serve, FloorClient: serve_floor}
-    theirs = [
-        spawn.Process(target=target, args=(broker.url(), pair.queue), daemon=True)
-        for pair, target in targets.items()
-    ]
-    for process in theirs:
-        process.start()
+        args = broker.url(), pair.queue
+        processes.append(spawn.Process(target=target, args=args, daemon=True))
+        processes[-1].start()
     yield
-    for process in (ours, *theirs):
+    for process in processes:
         process.kill()
-    for pair in PAIRS[1:]:
+    for pair in SERVERS:
         channel.queue_delete(pair.queue["queue"])
 
 
@@ -94,7 +90,7 @@ def round_trips(url):
     return {pair: (t[CALLS:], cpu[pair] / sum(t[CALLS:])) for pair, t in times.items()}
 
 
-def call_for_a_while(pair, url, together, counts):
+def call_for_a_while(pair, url, together):
     client = pair(url)
     client.call(1)
     together.wait()
@@ -102,20 +98,14 @@ def call_for_a_while(pair, url, together, counts):
     while time.monotonic() < end:
         client.call(1)
         count += 1
-    counts.put(count)
     client.connection.close()
+    return count
 
 
 def calls_a_second(pair, url, clients):
-    counts = spawn.Queue()
-    args = (pair, url, spawn.Barrier(clients), counts)
-    processes = [spawn.Process(target=call_for_a_while, args=args) for _ in range(clients)]
-    for process in processes:
-        process.start()
-    total = sum(counts.get() for _ in processes)
-    for process in processes:
-        process.join()
-    return total / LOAD_SECONDS
+    with spawn.Manager() as manager, spawn.Pool(clients) as pool:
+        each = [(pair, url, manager.Barrier(clients))] * clients
+        return sum(pool.starmap(call_for_a_while, each, chunksize=1)) / LOAD_SECONDS
 
 
 def print_table(url):
@@ -131,11 +121,11 @@ def print_table(url):
 def print_chart(url):
     lines = {pair: [] for pair in PAIRS[:3]}
     for clients in CLIENTS:
-        rounds = [
-            [calls_a_second(pair, url, clients) for pair in lines] for _ in range(LOAD_ROUNDS)
-        ]
-        for line, counts in zip(lines.values(), zip(*rounds, strict=True), strict=True):
-            line.append(round(statistics.median(counts)))
+        rates = {pair: [] for pair in lines}
+        for pair in PAIRS[:3] * LOAD_ROUNDS:
+            rates[pair].append(calls_a_second(pair, url, clients))
+        for pair, line in lines.items():
+            line.append(round(statistics.median(rates[pair])))
     print(f"\n```mermaid\n%%{{init: {COLOURS}}}%%\nxychart-beta")
     print(f'    x-axis "clients" [{", ".join(map(str, CLIENTS))}]')
     print(f'    y-axis "calls a second" 0 --> {max(map(max, lines.values()))}')

@@ -11,8 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from concurrent.futures import Future
 
 import port_for
 import pytest
@@ -62,6 +60,19 @@ def own_broker(broker):
     return broker
 
 
+@pytest.fixture
+def restricted(own_broker):
+    """Make a user with these rights and return its URL."""
+
+    def restricted(configure, write, read, base_url=own_broker.base_url):
+        own_broker.ctl("add_user", "restricted", "secret")
+        own_broker.ctl("set_permissions", "restricted", configure, write, read)
+        return base_url.replace("guest:guest", "restricted:secret")
+
+    yield restricted
+    own_broker.ctl("delete_user", "restricted")
+
+
 @pytest.fixture(autouse=True)
 def no_rpc_queue(broker):
     """Each test starts without an rpc_queue."""
@@ -77,10 +88,9 @@ def channel(broker):
 
 
 @pytest.fixture
-def rpc_queue(broker):
+def rpc_queue(channel):
     """An rpc_queue as the server declares it, with the test as its server."""
-    with broker.channel() as channel:
-        channel.queue_declare("rpc_queue", durable=True)
+    channel.queue_declare("rpc_queue", durable=True)
     return "rpc_queue"
 
 
@@ -101,10 +111,11 @@ def start(broker):
 
 @pytest.fixture
 def start_server(start):
-    """Start rpc_server.py and wait until it serves; `patch` is Python to run in it before that."""
+    """Start a server that serves; `patch` is Python, and may define a fib() that may compute()."""
 
     def start_server(patch="", url=None):
-        code = f"import os, signal, sys, time, rpc_server\n{patch}\nrpc_server.main()"
+        before = "import os, signal, sys, time, rpc_server\ncompute = fib = rpc_server.fib"
+        code = f"{before}\n{patch}\nrpc_server.fib = fib\nrpc_server.main()"
         argv = ("-c", code) if patch else ("rpc_server.py",)
         return start(*argv, url=url).awaits_requests()
 
@@ -132,36 +143,6 @@ def run_client(broker):
         return subprocess.run(command, capture_output=True, text=True, **options)
 
     return run_client
-
-
-@pytest.fixture
-def refusals(start, run_client):
-    """Return what both scripts say when a URL ends them with status 1."""
-
-    def refusals(url):
-        server, client = start("rpc_server.py", url=url), run_client(url=url)
-        assert (server.ends(), client.returncode) == (1, 1)
-        return server.read(), client.stderr
-
-    return refusals
-
-
-@pytest.fixture
-def background():
-    """Run a call in a thread, while the test plays its server; a call that hangs harms nobody."""
-
-    def start(call, *args, **kwargs):
-        def work():
-            try:
-                future.set_result(call(*args, **kwargs))
-            except BaseException as error:
-                future.set_exception(error)
-
-        future = Future()
-        threading.Thread(target=work, daemon=True).start()
-        return future
-
-    return start
 
 
 @pytest.fixture

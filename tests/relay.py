@@ -16,14 +16,14 @@ NEVER_DEAD = 10**6
 class Relay:
     """Passes so many answers of the broker, then nothing until `revived` is set.
 
-    `last` is what went to the broker last.
+    `last` is what went to the broker last, `connections` how many there were.
     """
 
     def __init__(self, broker, answers):
         self.address, self.answers = broker.address, answers
         self.dead, self.revived = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.sockets = [self.listener]
+        self.sockets, self.connections = [self.listener], 0
         self.url = OwnBroker(self.listener.getsockname()[1]).base_url
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -33,6 +33,7 @@ class Relay:
                 near, _ = self.listener.accept()
                 far = socket.create_connection(self.address)
                 self.sockets += near, far
+                self.connections += 1
                 threading.Thread(target=self.pump, args=(near, far), daemon=True).start()
                 threading.Thread(target=self.answer, args=(far, near), daemon=True).start()
 

@@ -17,15 +17,9 @@ def environment(url):
 class Script(PopenSpawn):
     """A running script, and what it prints on stdout and stderr."""
 
-    def __init__(self, *argv, url, cwd=ROOT):
-        super().__init__(
-            [sys.executable, *map(str, argv)],
-            timeout=WAIT_SECONDS,
-            cwd=cwd,
-            env=environment(url),
-            encoding="utf-8",
-            codec_errors="strict",
-        )
+    def __init__(self, *argv, url, cwd=ROOT, interpreter=sys.executable):
+        options = {"cwd": cwd, "env": environment(url), "encoding": "utf-8"}
+        super().__init__([interpreter, *map(str, argv)], timeout=WAIT_SECONDS, **options)
 
     def awaits_requests(self):
         self.expect_exact(" [x] Awaiting RPC requests")

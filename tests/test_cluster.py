@@ -18,32 +18,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def nodes(broker, tmp_path, monkeypatch):
     if not isinstance(broker, PrivateBroker):
         pytest.skip("its nodes are processes of this machine's own rabbitmq-server")
-    ports = port_for.select_random(), port_for.select_random(), port_for.select_random()
-    names = [f"rpc-{port}@localhost" for port in ports]
     config = tmp_path / "rabbitmq.conf"
-    nodes = "cluster_formation.classic_config.nodes"
-    lines = [f"{nodes}.{number} = {name}\n" for number, name in enumerate(names, start=1)]
-    config.write_text("default_queue_type = quorum\n" + "".join(lines))
+    config.write_text("default_queue_type = quorum\n")
     monkeypatch.setenv("RABBITMQ_CONFIG_FILE", str(config))
-
-    def node(name, port):
-        folder = tmp_path / name
-        folder.mkdir()
-        return PrivateBroker(
-            RabbitMqExecutor(
-                f"{RABBITMQ}/rabbitmq-server",
-                "127.0.0.1",
-                port,
-                port_for.select_random(),
-                f"{RABBITMQ}/rabbitmqctl",
-                logpath=folder,
-                path=folder,
-                plugin_path=folder,
-                node_name=name,
-            )
-        )
-
-    nodes = [node(name, port) for name, port in zip(names, ports, strict=True)]
+    server, ctl = f"{RABBITMQ}/rabbitmq-server", f"{RABBITMQ}/rabbitmqctl"
+    nodes = []
+    for number in (1, 2, 3):
+        port, distribution = port_for.select_random(), port_for.select_random()
+        node = {"node_name": f"rpc-{port}@localhost"}
+        with config.open("a") as lines:
+            lines.write(f"cluster_formation.classic_config.nodes.{number} = {node['node_name']}\n")
+        for kind in ("logpath", "path", "plugin_path"):
+            node[kind] = tmp_path / node["node_name"] / kind
+            node[kind].mkdir(parents=True)
+        executor = RabbitMqExecutor(server, "127.0.0.1", port, distribution, ctl, **node)
+        nodes.append(PrivateBroker(executor))
     with ThreadPoolExecutor() as pool:
         list(pool.map(PrivateBroker.start, nodes))
     yield nodes

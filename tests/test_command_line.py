@@ -1,5 +1,6 @@
 """The two scripts as a user starts them: what they print, and how they end."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -7,7 +8,21 @@ import sys
 import pytest
 from relay import CLIENT_HANDSHAKE
 from scripts import ROOT, environment
-from wire import round_trip
+
+from rpc_client import FibonacciRpcClient
+
+TIMEOUTS = [["--timeout", seconds] for seconds in ("soon", "0", "-1", "nan")]
+MALFORMED = [
+    "amqp://guest:s3cret/@{}:{}/",
+    "amqp://guest:s3cret@{}:{}x/",
+    "amqp://s3cret@{}:{}",
+    "ampq://guest:s3cret@{}:{}",
+    "{}:{}",
+    "amqp://guest:s3cret@{}:{}/?heartbeat=s3cret",
+    "amqp://guest:s3cret@{}:{}/?tcp_options={{",
+    "amqps://guest:s3cret@{}:{}/?ssl_options={{'cafile':'none'}}",
+    "amqp://localhost:1,amqp://guest:s3cret@{}:{}x/",
+]
 
 
 def test_client_asks_for_fib_30(server, run_client):
@@ -17,46 +32,32 @@ def test_client_asks_for_fib_30(server, run_client):
     server.expect_exact(" [.] fib(30)")
 
 
-def test_client_asks_for_several_numbers(server, run_client):
-    done = run_client(0, 1, 10, "--timeout", "5")
+@pytest.mark.parametrize("timeout", ["5", "1e10", "inf"])
+def test_client_asks_for_several_numbers_and_waits_so_long(server, run_client, timeout):
+    done = run_client(0, 1, 10, "--timeout", timeout)
     assert done.stdout.count(" [.] Got ") == 3
     assert done.stdout.endswith(" [x] Requesting fib(10)\n [.] Got 55\n")
 
 
-@pytest.mark.parametrize("args", [["x"], ["1.5"], ["--timeout", "soon"], ["-x"], ["9" * 5000]])
+@pytest.mark.parametrize("args", [["x"], ["1.5"], ["-x"], ["9" * 5000], *TIMEOUTS])
 def test_misuse_ends_the_client_with_status_2(run_client, args):
     done = run_client(*args)
     assert (done.stdout, done.returncode) == ("", 2)
     assert "usage" in done.stderr
 
 
-def test_refused_request_is_one_line_and_status_1(server, run_client):
-    done = run_client(-1)
-    assert done.stderr == " [!] send a whole number from 0 to 20000 as decimal digits\n"
-    assert done.returncode == 1
+def test_client_says_in_one_line_and_at_once_what_failed(run_client, channel, start_server):
+    def fails(words, *args, url=None):
+        done = run_client(*args, url=url)
+        assert (done.stderr, done.returncode) == (f" [!] {words}\n", 1)
 
-
-def test_error_text_stays_text_on_the_terminal_of_the_client(start_server, run_client):
-    start_server("def fib(n): raise ValueError('Größe \\x1b[31m')\nrpc_server.fib = fib")
-    assert run_client().stderr == " [!] ValueError: Größe \\x1b[31m\n"
-
-
-def test_client_says_at_once_that_there_is_no_queue(run_client):
-    done = run_client("--timeout", "60")
-    assert done.stderr == " [!] there is no rpc_queue: start a server\n"
-    assert done.returncode == 1
-
-
-def test_client_says_at_once_that_there_is_no_broker(run_client):
-    done = run_client("--timeout", "60", url="amqp://guest:guest@localhost:1/%2F")
-    assert done.stderr == " [!] localhost:1 refuses connections: is RabbitMQ running?\n"
-    assert done.returncode == 1
-
-
-def test_client_says_in_one_line_that_there_was_no_reply_in_time(rpc_queue, run_client):
-    done = run_client("--timeout", "0.2")
-    assert done.stderr == " [!] no answer within 0.2 s: no server is consuming\n"
-    assert done.returncode == 1
+    nowhere = "amqp://guest:guest@localhost:1/%2F"
+    fails("localhost:1 refuses connections: is RabbitMQ running?", "--timeout", 60, url=nowhere)
+    fails("there is no rpc_queue: start a server", "--timeout", 60)
+    channel.queue_declare("rpc_queue", durable=True)
+    fails("no answer within 0.2 s: no server is consuming", "--timeout", 0.2)
+    start_server()
+    fails("send a whole number from 0 to 20000 as decimal digits", -1)
 
 
 def test_client_ends_although_a_thread_hangs_in_a_dead_connection(relay, rpc_queue, run_client):
@@ -72,21 +73,21 @@ def test_ctrl_c_ends_the_client_with_status_130(rpc_queue, start):
     assert client.read().strip() == ""
 
 
-def test_client_waits_for_ever_if_it_is_told_so(server, run_client):
-    for timeout in ("1e10", "inf"):
-        assert run_client("--timeout", timeout).stdout.endswith(" [.] Got 832040\n")
-
-
-def test_server_serves_on_when_nobody_reads_its_output(server, client):
-    server.proc.stdout.close()
-    for _ in range(3):
+def test_empty_amqp_url_names_the_default_broker(broker, start_server, monkeypatch):
+    start_server(f"os.environ['AMQP_URL'] = ''\nrpc_server.DEFAULT_URL = {broker.url()!r}")
+    monkeypatch.setenv("AMQP_URL", "")
+    monkeypatch.setattr("rpc_client.DEFAULT_URL", broker.url())
+    with FibonacciRpcClient() as client:
         assert client.call(30) == 832040
 
 
-def test_server_serves_on_if_its_terminal_cannot_show_a_request(channel, monkeypatch, start):
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    start("rpc_server.py").awaits_requests()
-    assert round_trip(channel, "ß".encode())[0].type == "error"
+def test_server_serves_on_when_the_disk_is_full_and_does_not_log_that(start, rpc_queue, client):
+    full = "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
+    server = start("-c", f"import os, rpc_server\n{full}\nrpc_server.main()")
+    for _ in range(3):
+        assert client.call(30) == 832040
+    server.ends(signal.SIGKILL)
+    assert server.read() == ""
 
 
 @pytest.mark.parametrize("module", ["rpc_server", "rpc_client"])
@@ -95,3 +96,14 @@ def test_import_connects_nowhere_and_prints_nothing(module):
     options = {"cwd": ROOT, "env": environment("not a url"), "timeout": 30}
     done = subprocess.run(command, capture_output=True, **options)
     assert (done.stdout, done.stderr, done.returncode) == (b"", b"", 0)
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_malformed_url_ends_both_scripts(broker, start, run_client, url):
+    url = url.format(*broker.address)
+    server, client = start("rpc_server.py", url=url), run_client(url=url)
+    assert (server.ends(), client.returncode) == (1, 1)
+    for output in server.read(), client.stderr:
+        assert re.fullmatch(r" \[!\] AMQP_URL is malformed: write .+its files must exist\n", output)
+        assert "amqp://user:password@host:port/vhost, " in output
+        assert "s3cret" not in output

@@ -7,18 +7,23 @@ SERVER_CHANGES = [
     'QUEUE = "upper_queue"',
     "MAX_BYTES = 1000",
     "def upper(text):\n    return text.upper()",
-    'if len(body) > MAX_BYTES:\n    return b"send 1000 bytes", "error"\ntext = body.decode()',
+    """
+if len(body) > MAX_BYTES:
+    return b"send 1000 bytes", "error"
+text = body.decode()
+log.info(" [.] upper(%r)", text)""",
     "return upper(text).encode(), None",
-    "request = f\"upper({str(body[:40], errors='backslashreplace')})\"",
 ]
 CLIENT_CHANGES = [
     'QUEUE = "upper_queue"',
-    "class UpperRpcClient(contextlib.AbstractContextManager):",
+    "class UpperRpcClient:",
     "def call(self, text: str, timeout: float = TIMEOUT_SECONDS) -> str:",
-    "request = text.encode()",
-    "return self.response.decode()",
+    "response = self.ask(text.encode(), timeout)",
+    "return response.decode()",
     "except UnicodeDecodeError:",
-    "def main():\n    print(UpperRpcClient().call(sys.argv[1]))\n\n\ndef fibonacci_main():",
+    'raise RpcError("the answer is not UTF-8") from None',
+    'def __enter__(self) -> "UpperRpcClient":',
+    "def main():\n    print(UpperRpcClient().call(sys.argv[1]))",
 ]
 
 
@@ -36,7 +41,10 @@ def changed(source, changes):
         else:
             new.append(line)
     assert not list(changes)
-    return "\n".join(new) + "\n"
+    new = "\n".join(new) + "\n"
+    assert "fib" not in new.lower()
+    assert "rpc_queue" not in new
+    return new
 
 
 @pytest.fixture
@@ -58,7 +66,7 @@ def ask(copy, start, monkeypatch):
 def test_copy_turns_a_text_into_upper_case(copy, start, ask):
     server = start(copy / "rpc_server.py", cwd=copy).awaits_requests()
     assert ask("Grüße, Żółw").splitlines() == ["GRÜSSE, ŻÓŁW"]
-    server.expect_exact(" [.] upper(Grüße, Żółw)")
+    server.expect_exact(" [.] upper('Grüße, Żółw')")
 
 
 def test_copy_refuses_what_its_check_refuses(copy, start, ask):

@@ -6,20 +6,10 @@ import socket
 import pytest
 from wire import receive, send_request
 
-SLOW = "fib = rpc_server.fib\nrpc_server.fib = lambda n: time.sleep(4) or fib(n)"
-SHOW_SOCKET_OPTIONS = """
-import socket
-setsockopt = socket.socket.setsockopt
-socket.socket.setsockopt = lambda *args: print(args[1:]) or setsockopt(*args)
-"""
 
-
-def test_function_may_take_longer_than_the_heartbeats_that_the_broker_proposes(
-    own_broker, start_server, channel
-):
-    proposal = "application:set_env(rabbit, heartbeat, {})."
-    with own_broker.between(["eval", proposal.format(1)], ["eval", proposal.format(60)]):
-        server = start_server(SLOW)
+def test_function_may_outlast_the_heartbeats_of_the_broker(own_broker, start_server, channel):
+    with own_broker.setting("heartbeat", 1, usual=60):
+        server = start_server("fib = lambda n: time.sleep(4) or compute(n)")
     queue, _ = send_request(channel, b"30")
     assert receive(channel, queue)[2] == b"832040"
     server.expect_exact(" [.] fib(30)")
@@ -27,9 +17,7 @@ def test_function_may_take_longer_than_the_heartbeats_that_the_broker_proposes(
 
 
 @pytest.mark.parametrize(("query", "seconds"), [({}, 600), ({"heartbeat": 0}, 0)])
-def test_server_asks_for_ten_minutes_unless_its_url_names_a_heartbeat(
-    own_broker, start_server, query, seconds
-):
+def test_server_asks_for_ten_minutes_unless_told(own_broker, start_server, query, seconds):
     server = start_server(url=own_broker.url(**query))
     listing = own_broker.ctl("list_connections", "timeout").split()
     assert str(seconds) in listing
@@ -43,10 +31,8 @@ def test_server_asks_for_ten_minutes_unless_its_url_names_a_heartbeat(
         ({"tcp_options": "{'TCP_KEEPIDLE':20}"}, {"TCP_KEEPIDLE": 20}),
     ],
 )
-def test_kernel_looks_for_a_dead_network_and_gives_up_after_a_minute(
-    broker, start_server, query, options
-):
-    server = start_server(SHOW_SOCKET_OPTIONS, broker.url(**query))
+def test_kernel_gives_up_a_dead_network_after_a_minute(broker, start_server, query, options):
+    server = start_server("import tests.functions.socket_options", broker.url(**query))
     assert f"{(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)}\n" in server.before
     for name, value in options.items():
         assert f"{(socket.IPPROTO_TCP, getattr(socket, name), value)}\n" in server.before

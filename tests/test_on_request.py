@@ -1,69 +1,81 @@
-"""What the server does with what it finds in rpc_queue, be it a request or not."""
+"""What the server does with rpc_queue and what it finds there, be it a request or not."""
 
+import re
 import signal
 
+import pika
 import pytest
+from relay import NEVER_DEAD
 from wire import receive, round_trip, send_request, waiting
 
-REFUSAL = b"send a whole number from 0 to 20000 as decimal digits"
-NOT_ASCII = [b"\xff\x00\x1b", "\u0663".encode()]
+REFUSAL = "send a whole number from 0 to 20000 as decimal digits"
+NOT_ASCII = [b"\xff\x00\x1b", "\u0663".encode(), "\u202e".encode(), b"\x1b[2J\r\n [.] fib(1)"]
 NO_DIGITS = [b"", b"x", b"+5", b" 5", b"5\n", b"1_0", b"1.5", b"0x10", b"NaN", *NOT_ASCII]
 OUT_OF_BOUNDS = [b"-1", b"20001", b"000000005", b"9" * 1_000_000]
+MISTAKES = [
+    ("def fib(n): raise ValueError('a, b = 1, 2, 3')", "ValueError: a, b = 1, 2, 3"),
+    ("def fib(n): raise OSError('ß \\udcff \\n' + 'viel ' * 99)", "OSError: ß \\udcff \n"),
+    ("def fib(n): raise ConnectionResetError('peer')", "ConnectionResetError: peer"),
+    ("def fib(n): sys.exit('bye')", "SystemExit: bye"),
+    ("def fib(n): return None", "TypeError: "),
+    ("def fib(n): return 'many'", "TypeError: "),
+    ("def fib(): return 1", "TypeError: "),
+    ("fib = None", "TypeError: "),
+    ("rpc_server.MAX_N = None", "TypeError: "),
+    ("rpc_server.log.addFilter(lambda line: 'fib' not in line.msg or 1 / 0)", "ZeroDivision"),
+]
+KINDS = {
+    "quorum": {"durable": True, "arguments": {"x-queue-type": "quorum"}},
+    "transient": {"durable": False},
+    "with priorities": {"durable": True, "arguments": {"x-max-priority": 5}},
+    "stream": {"durable": True, "arguments": {"x-queue-type": "stream"}},
+}
 
 
-def test_reply_is_the_decimal_digits_with_the_correlation_id_alone(server, channel):
-    props, body = round_trip(channel, b"30")
+@pytest.mark.parametrize("corr_id", ["an id", b"\xff\xfe", None])
+def test_reply_is_the_decimal_digits_with_the_correlation_id_alone(server, channel, corr_id):
+    props, body = round_trip(channel, b"30", correlation_id=corr_id)
     assert body == b"832040"
-    named = {name: value for name, value in vars(props).items() if value is not None}
-    assert set(named) == {"correlation_id"}
+    props.correlation_id = None  # round_trip() has compared it
+    assert all(value is None for value in vars(props).values())
 
 
-def test_bad_request_gets_an_error_reply_and_the_server_serves_on(server, channel):
+def test_bad_request_gets_an_error_reply_and_is_logged_escaped_and_cut(server, channel):
     for body in NO_DIGITS + OUT_OF_BOUNDS:
         props, answer = round_trip(channel, body)
-        assert (props.type, answer) == ("error", REFUSAL), body[:12]
+        assert (props.type, answer.decode()) == ("error", REFUSAL), body[:12]
         props, answer = round_trip(channel, b"30")
         assert (props.type, answer) == (None, b"832040")
+        server.expect_exact(" [.] fib(30)\n")
+        assert server.before.lstrip("\n") == f" [!] refused {body[:40]!r}: {REFUSAL}\n"
     assert server.ends(signal.SIGTERM) == 0
     assert waiting(channel) == 0
 
 
-@pytest.mark.parametrize(
-    ("patch", "words"),
-    [
-        ("def fib(n): raise OverflowError('too many rabbits')", "OverflowError: too many rabbits"),
-        ("def fib(n): raise ValueError('a, b = 1, 2, 3')", "ValueError: a, b = 1, 2, 3"),
-        ("def fib(n): sys.exit('bye')", "SystemExit: bye"),
-        ("def fib(n): raise ConnectionResetError('peer')", "ConnectionResetError: peer"),
-        ("def fib(n): return None", "TypeError: "),
-        ("def fib(n): return 'many'", "TypeError: "),
-        ("def fib(): return 1", "TypeError: "),
-        ("fib = None", "TypeError: "),
-        ("rpc_server.MAX_N = None", "TypeError: "),
-    ],
-)
-def test_mistake_in_the_function_is_an_error_reply(start_server, channel, patch, words):
-    server = start_server(f"fib = rpc_server.fib\n{patch}\nrpc_server.fib = fib")
+@pytest.mark.parametrize(("patch", "words"), MISTAKES)
+def test_mistake_in_the_function_is_a_short_error_reply(start_server, channel, patch, words):
+    server = start_server(patch)
     for _ in range(2):
         props, answer = round_trip(channel, b"30")
         assert props.type == "error"
         assert answer.decode().startswith(words)
+        assert len(answer) < 300
     assert server.ends(signal.SIGTERM) == 0
+    assert waiting(channel) == 0
 
 
-def test_mistake_is_found_by_the_traceback_and_a_bad_request_has_none(start_server, channel):
-    mistake = "if n == 31: sys.stdout = None\n raise ValueError('Größe \\x1b[31m')"
-    server = start_server(f"def fib(n):\n {mistake}\nrpc_server.fib = fib")
+def test_mistake_is_logged_once_with_its_traceback_and_a_bad_request_without(start_server, channel):
+    server = start_server("def fib(n): raise ValueError('Größe')")
     round_trip(channel, b"x")
-    server.expect_exact(REFUSAL.decode())
-    assert "Traceback" not in server.before
-    assert round_trip(channel, b"30")[1].decode() == "ValueError: Größe \x1b[31m"
-    frames = r'File ".+rpc_server.py", line \d+, in answer\n.*\n +File ".+", line \d+, in fib\n'
-    server.expect(frames)
-    server.expect_exact("     ValueError: Größe \\x1b[31m\n")
-    server.expect_exact(" [!] fib(30) failed: ValueError: Größe \\x1b[31m\n")
-    round_trip(channel, b"31")
-    server.expect_exact("Traceback")  # not on stdout
+    round_trip(channel, b"30")
+    assert server.ends(signal.SIGTERM) == 0
+    refused, fib, failed, *traceback, error, ending = server.read().splitlines()[1:]
+    assert refused == f" [!] refused b'x': {REFUSAL}"
+    assert (fib, failed) == (" [.] fib(30)", " [!] failed on b'30'")
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert re.search(r'File ".+rpc_server.py", line \d+, in answer', traceback[1])
+    assert error == "ValueError: Größe"
+    assert ending.startswith(" [!] ending")
 
 
 def test_mistake_outside_the_function_ends_the_server_with_a_traceback(start_server, channel):
@@ -73,43 +85,76 @@ def test_mistake_outside_the_function_ends_the_server_with_a_traceback(start_ser
     server.expect_exact("TypeError: 'NoneType' object is not callable")
 
 
-def test_error_reply_is_utf_8_and_short(start_server, channel):
-    words = r"'Größe \udcff \n' + 'viel ' * 99"
-    start_server(f"def fib(n): raise OverflowError({words})\nrpc_server.fib = fib")
-    _, answer = round_trip(channel, b"30")
-    assert answer.decode().startswith("OverflowError: Größe \\udcff \n")
-    assert len(answer) < 300
-
-
-def test_request_without_reply_to_is_dropped_and_the_server_says_so(server, channel):
-    send_request(channel, b"30", reply_to=None)
-    server.expect_exact(" [!] fib(30) dropped: it has no reply_to")
-    assert round_trip(channel, b"30")[1] == b"832040"
+def test_reply_to_that_is_missing_or_names_no_queue_harms_nobody(server, channel):
+    for reply_to in (None, "no such queue", b"\xff", "rpc_queue", "x" * 255):
+        send_request(channel, b"30", reply_to=reply_to)
+        server.expect_exact(" [.] fib(30)")
+    for _ in range(2):  # the second one comes after the reply that went to rpc_queue
+        assert round_trip(channel, b"31")[1] == b"1346269"
     assert server.ends(signal.SIGTERM) == 0
     assert waiting(channel) == 0
 
 
-def test_correlation_id_is_returned_as_it_came_or_not_at_all(server, channel):
-    queue, _ = send_request(channel, b"30", correlation_id=None)
-    assert receive(channel, queue)[1].correlation_id is None
-    queue, _ = send_request(channel, b"30", correlation_id=b"\xff\xfe")
-    assert receive(channel, queue)[1].correlation_id == b"\xff\xfe"
+def test_request_that_kills_its_server_kills_two_and_no_third(start_server, channel):
+    suicide = "fib = lambda n: n if n != 13 else os.kill(os.getpid(), signal.SIGKILL)"
+    servers = [start_server(suicide) for _ in range(4)]
+    send_request(channel, b"13")
+    while sum(server.proc.poll() is not None for server in servers) < 2:
+        assert round_trip(channel, b"14")[1] == b"14"
+    for _ in range(20):  # if it came back once more, a third would have met it by now
+        assert round_trip(channel, b"14")[1] == b"14"
+    assert sorted(server.proc.poll() is None for server in servers) == [False, False, True, True]
+    assert waiting(channel) == 0
 
 
-def test_reply_to_that_names_no_queue_harms_nobody(server, channel):
-    for reply_to in ("no such queue", b"\xff", "rpc_queue", "x" * 255):
-        send_request(channel, b"30", reply_to=reply_to)
+def test_request_held_by_a_killed_server_is_answered_by_the_next(start_server, channel):
+    holder = start_server("fib = lambda n: time.sleep(60)")
+    queue, corr_id = send_request(channel, b"30")
+    holder.expect_exact(" [.] fib(30)")
+    other = start_server()
+    assert holder.ends(signal.SIGKILL) == -signal.SIGKILL
+    _, props, body = receive(channel, queue)
+    assert (props.correlation_id, body) == (corr_id, b"832040")
+    other.expect_exact(" [!] redelivered, since its first server was lost or stopped: b'30'\n")
+    assert round_trip(channel, b"30")[1] == b"832040"
+    assert other.ends(signal.SIGTERM) == 0
+    assert other.read().count(" [!] ") == 1  # that it ends
+
+
+def test_request_that_costs_its_server_the_connection_comes_back_once(relay, start_server, channel):
+    way = relay(NEVER_DEAD)
+    server = start_server("fib = lambda n: input() or compute(n)", way.url)
+    queue, _ = send_request(channel, b"13")
+    for _ in range(2):
+        server.expect_exact(" [.] fib(13)")
+        way.cut()
+        server.sendline()
+        server.awaits_requests()
+    assert waiting(channel) == 0
+    queue, _ = send_request(channel, b"30")
+    server.sendline()
+    assert receive(channel, queue)[2] == b"832040"
+
+
+def test_server_declares_a_durable_queue_and_names_no_type(server, channel):
+    channel.queue_declare("rpc_queue", durable=True)  # a 406 if it had other settings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_server_serves_an_existing_queue(channel, start_server, kind):
+    try:
+        channel.queue_declare("rpc_queue", **KINDS[kind])
+    except pika.exceptions.ConnectionClosedByBroker:
+        assert kind == "transient"
+        pytest.skip("this broker refuses transient shared queues, as RabbitMQ 4.3 does")
+    start_server()
     assert round_trip(channel, b"30")[1] == b"832040"
 
 
-@pytest.mark.parametrize(
-    "body", [b"\x1b[2J\r\n [.] fib(1)", b"\xff\xfe", "\u202e".encode(), b"7" * 9999]
-)
-def test_server_prints_what_a_request_contains_escaped_and_cut(server, channel, body):
-    round_trip(channel, body)
-    server.expect_exact(" failed: ")
-    printed = server.before
-    assert printed.isascii()
-    assert "\x1b" not in printed
-    assert printed.count("\n") == 2
-    assert len(printed) < 250
+def test_two_servers_share_the_load(start_server, channel):
+    slow = "fib = lambda n: time.sleep(0.2) or compute(n)"
+    servers = [start_server(slow) for _ in range(2)]
+    callbacks = [send_request(channel, b"%d" % n)[0] for n in range(4)]
+    for server in servers:
+        server.expect_exact(" [.] fib(")
+    assert [receive(channel, queue)[2] for queue in callbacks] == [b"0", b"1", b"1", b"2"]

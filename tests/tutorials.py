@@ -9,16 +9,11 @@ import uuid
 
 import pika
 
+from rpc_server import fib
+
 QUORUM = {"x-queue-type": "quorum"}
 REPOSITORY_QUEUE = {"queue": "repository_queue", "durable": True, "arguments": QUORUM}
 OLDER_QUEUE = {"queue": "older_queue", "durable": True}  # theirs is transient: 4.3 refuses that
-
-
-def fib(n):
-    a, b = 0, 1
-    for _ in range(n):
-        a, b = b, a + b
-    return a
 
 
 class RepositoryClient:
@@ -64,9 +59,8 @@ def serve(url, queue, fib=fib):
     """The server of both."""
 
     def on_request(ch, method, props, body):
-        response = fib(int(body))
         answer = pika.BasicProperties(correlation_id=props.correlation_id)
-        ch.basic_publish("", props.reply_to, str(response), answer)
+        ch.basic_publish("", props.reply_to, str(fib(int(body))), answer)
         ch.basic_ack(method.delivery_tag)
 
     channel = pika.BlockingConnection(pika.URLParameters(url)).channel()

@@ -1,10 +1,26 @@
-"""What a plain pika peer does on the wire: send a request, receive a message, send a reply."""
+"""What a plain pika peer does on the wire, while a call runs in the background."""
 
+import threading
 import uuid
+from concurrent.futures import Future
 
 import pika
 
 WAIT_SECONDS = 10
+
+
+def background(call, *args, **kwargs):
+    """Run a call in a thread, while the test plays its server; a call that hangs harms nobody."""
+
+    def work():
+        try:
+            future.set_result(call(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+
+    future = Future()
+    threading.Thread(target=work, daemon=True).start()
+    return future
 
 
 def send_request(channel, body, **changes):
