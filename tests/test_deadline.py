@@ -66,11 +66,12 @@ def test_timeout_error_says_that_the_broker_is_down(relay, rpc_queue):
 
 def test_timeout_error_says_that_the_broker_is_frozen(own_broker, client, server):
     client.call(1)
-    client.connection.close = None  # nobody may call it: another thread is in the connection
+    close = client.connection.close = mock.Mock()
     idle = FibonacciRpcClient(own_broker.url())
     with own_broker.frozen():
         assert "does not answer" in reason(client, 0.5)
         assert client.connection is None
+        close.assert_not_called()  # another thread is in the connection
         assert "does not answer" in reason(client, 0.2)
         with takes(0), idle:
             pass  # the end of the block closes the connection
