@@ -60,11 +60,3 @@ def test_client_asks_three_servers_and_without_no_deps_two_of_them_end(compose):
     assert [line["Service"] for line in containers(compose)].count("server") == 3
     assert " [.] Got 832040" in compose("run --rm client")
     assert [line["Service"] for line in containers(compose)].count("server") == 1
-
-
-def test_down_without_the_profile_leaves_the_server(compose):
-    compose("run --rm client")
-    compose("stop")
-    (server,) = (line for line in containers(compose) if line["Service"] == "server")
-    assert server["State"] == "running"
-    compose("up -d --wait rabbitmq")
