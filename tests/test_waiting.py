@@ -6,6 +6,10 @@ import signal
 import pytest
 from relay import NEVER_DEAD
 
+HASTY = """
+import rpc_server
+rpc_server.MIN_PAUSE_SECONDS = rpc_server.MAX_PAUSE_SECONDS = 0.1
+rpc_server.main()"""
 DOWN = 'eval rabbit_vhost_sup_sup:stop_and_delete_vhost(<<"late">>).'
 TROUBLES = [  # what the server says, and commands that mend this and leave the next trouble
     ("ACCESS_REFUSED", "add_user late s3cret"),
@@ -19,7 +23,7 @@ TROUBLES = [  # what the server says, and commands that mend this and leave the 
 def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker, start):
     url = own_broker.url().replace("guest:guest", "late:s3cret").replace("%2F", "late")
     with own_broker.stopped():
-        server = start("rpc_server.py", url=url)
+        server = start("-c", HASTY, url=url)
         server.expect(r"^ \[!\] 127.0.0.1:\d+ .+\n")
     for words, *commands in TROUBLES:
         server.expect(rf" \[!\] 127.0.0.1:\d+ failed: [^\n]*{words}[^\n]*; next attempt in ")
@@ -33,7 +37,7 @@ def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker,
 
 def test_server_waits_while_another_consumer_has_the_queue_to_itself(rpc_queue, channel, start):
     channel.basic_consume(rpc_queue, print, exclusive=True)
-    server = start("rpc_server.py")
+    server = start("-c", HASTY)
     for _ in range(2):
         server.expect(r" \[!\] .+:\d+ failed: .*ACCESS_REFUSED.*; next attempt in ")
     channel.close()
@@ -43,7 +47,7 @@ def test_server_waits_while_another_consumer_has_the_queue_to_itself(rpc_queue, 
 def test_server_tries_again_when_a_broker_does_not_answer(unreachable, relay, start):
     way = relay(2)  # the broker freezes while the server connects
     urls = f"{unreachable}?socket_timeout=0.3", f"{way.url}?stack_timeout=0.5"
-    server = start("rpc_server.py", url=",".join(urls))
+    server = start("-c", HASTY, url=",".join(urls))
     for url in urls:
         address = url.partition("@")[2].partition("/")[0]
         server.expect(rf"^ \[!\] {address} does not answer: [^\n]+; next attempt in \d\.\d s\n")
@@ -54,7 +58,7 @@ def test_server_tries_again_when_a_broker_does_not_answer(unreachable, relay, st
 @pytest.mark.parametrize("answers", [1, 2], ids=["Start", "Tune"])
 def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(relay, start, answers):
     way = relay(answers)
-    server = start("rpc_server.py", url=way.url)
+    server = start("-c", HASTY, url=way.url)
     assert way.dead.wait(10)
     way.answers = NEVER_DEAD
     way.cut()
@@ -78,12 +82,11 @@ def test_server_pauses_for_a_second_and_a_half_at_most_and_not_in_step_with_othe
     assert len({*first, *second}) > 20
 
 
-@pytest.mark.parametrize("options", ["", "?connection_attempts=9&retry_delay=60"])
 @pytest.mark.parametrize("host", ["rabbit.invalid", "localhost:1"])
-def test_first_node_that_is_there_is_used(broker, start_server, run_client, host, options):
+def test_first_node_that_is_there_is_used(broker, start_server, run_client, host):
     comma = "{'TCP_KEEPIDLE':20,'TCP_KEEPCNT':2}"  # it does not split the URL
     there = broker.url(tcp_options=comma).replace("amqp", "AMQP")
-    url = f"amqp://guest:guest@{host}/{options}, {there}"
+    url = f"amqp://guest:guest@{host}/?connection_attempts=9&retry_delay=60, {there}"
     server = start_server(url=url)
     assert re.match(rf" \[!\] {host} ", server.before)
     assert run_client(url=url).stdout.endswith(" [.] Got 832040\n")
