@@ -60,7 +60,8 @@ def test_mistake_in_the_function_is_a_short_error_reply(start_server, channel, p
         assert props.type == "error"
         assert answer.decode().startswith(words)
         assert len(answer) < 300
-    assert server.proc.poll() is None
+    assert server.ends(signal.SIGTERM) == 0
+    assert waiting(channel) == 0
 
 
 def test_mistake_is_logged_once_with_its_traceback_and_a_bad_request_without(start_server, channel):

@@ -10,7 +10,7 @@ import pytest
 from brokers import wait_until
 from scripts import ROOT, WAIT_SECONDS
 from tutorials import OlderClient, RepositoryClient
-from wire import receive, waiting
+from wire import background, receive, waiting
 
 
 @pytest.fixture(params=[RepositoryClient, OlderClient])
@@ -69,6 +69,15 @@ def test_closed_connection_ends_both_tutorial_scripts(own_broker, tutorial, star
     with own_broker.connections_closed(), pytest.raises(pika.exceptions.AMQPError):
         client.call(10)
     assert server.ends() == 1
+
+
+@pytest.mark.slow
+def test_frozen_broker_ends_a_tutorial_client_after_two_heartbeats(own_broker):
+    clients = [version(own_broker.url(heartbeat=1)) for version in (RepositoryClient, OlderClient)]
+    with own_broker.frozen():
+        for call in [background(client.call, 10) for client in clients]:
+            with pytest.raises(pika.exceptions.AMQPHeartbeatTimeout):
+                call.result(20)  # pika adds five seconds to each heartbeat
 
 
 def test_tutorial_client_waits_for_ever_and_an_older_copy_takes_a_core(tutorial, broker):
