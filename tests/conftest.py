@@ -14,7 +14,7 @@ import sys
 
 import port_for
 import pytest
-from brokers import RABBITMQ, OwnBroker, find_broker
+from brokers import RABBITMQ, OwnBroker, docker_answers, find_broker
 from pytest_rabbitmq.factories import rabbitmq_proc
 from relay import Relay
 from scripts import ROOT, Script, environment
@@ -25,6 +25,12 @@ from rpc_client import FibonacciRpcClient
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 rabbitmq_server = rabbitmq_proc(server=f"{RABBITMQ}/rabbitmq-server", ctl=f"{RABBITMQ}/rabbitmqctl")
+
+
+def pytest_xdist_auto_num_workers():
+    """Tests mostly wait, so two run at a time, each with a broker of its own if it can have one."""
+    own = not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists())
+    return 2 if own else 0
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def test_idle_server_says_that_it_ends_and_closes_its_connection(start_server, r
 
 @pytest.mark.parametrize("patch", ["", "del os.register_at_fork"])
 def test_server_ends_as_any_program_does(start_server, patch):
-    exit_function = "import atexit\natexit.register(lambda: time.sleep(1.5) or print('sent'))"
+    exit_function = "import atexit\natexit.register(lambda: time.sleep(0.5) or print('sent'))"
     server = start_server(f"{exit_function}\n{patch}")
     assert server.ends(signal.SIGTERM) == 0
     server.expect_exact("sent")
