@@ -84,9 +84,10 @@ class OwnBroker(Broker):
         set_env = f"application:set_env(rabbit, {name}, {{}})."
         return self.between(["eval", set_env.format(value)], ["eval", set_env.format(usual)])
 
-    def stopped(self):
-        """Its connections are closed and new ones refused."""
-        return self.between(["stop_app"], ["start_app"])
+    def drained(self):
+        """As in an upgrade: its connections are closed and new ones refused."""
+        steps = ("drain", "revive")
+        return self.between(*(["eval", f"rabbit_maintenance:{step}()."] for step in steps))
 
     def out_of_memory(self):
         """It blocks whoever publishes."""
