@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pika
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
-URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); its files must exist"
+URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
 QUEUE = "rpc_queue"  # Change: each function has a queue of its own.
 TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 0.25  # before each further attempt to connect
@@ -23,7 +23,7 @@ MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.c
 
 
 class RpcError(Exception):
-    """The server refused the request or failed, in its words; or the reply is not a result."""
+    """The refusal or failure of the server, in its words; or a reply that is not a result."""
 
 
 class NoServerError(RpcError):
@@ -41,7 +41,7 @@ class FibonacciRpcClient:  # Change: name
         self.urls = re.split(r"(?i),\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
             for node in self.urls:
-                pika.URLParameters(node)  # raises many types
+                pika.URLParameters(node)  # raises errors of many types
         except Exception:  # its message may contain the password
             raise ValueError(f"AMQP_URL is malformed: write {URL_FORM}") from None
         self.one_call, self.connection = threading.Lock(), None
@@ -63,12 +63,12 @@ class FibonacciRpcClient:  # Change: name
         raise ConnectionError("; ".join(reasons))
 
     def open(self, url, seconds):
-        """Return a connection, its channel and its callback queue; assign none: it may be late."""
+        """Return a connection, its channel and its callback queue; set none, as it may be late."""
         node = pika.URLParameters(url)  # each time anew, as certificates are renewed
-        node.socket_timeout = seconds / 2  # or a second address of the host would have no time
+        node.socket_timeout = seconds / 2  # leaves time for the host's second address
         node.stack_timeout = seconds
         node.connection_attempts = 1  # ask() makes the next one
-        node.blocked_connection_timeout = None  # ask() waits
+        node.blocked_connection_timeout = None  # ask() waits until the call's timeout
         connection = pika.BlockingConnection(node)
         try:
             connection.add_on_connection_blocked_callback(self.on_blocked)
@@ -96,7 +96,7 @@ class FibonacciRpcClient:  # Change: name
                 self.response = RpcError(body.decode(errors="backslashreplace")[:200])
 
     def call(self, n: int, timeout: float = TIMEOUT_SECONDS) -> int:  # Change: types
-        """Return the result that a server computes within `timeout` seconds; inf waits for ever.
+        """Return the result within `timeout` seconds; a request lost on the way is sent again.
 
         Raises RpcError, NoServerError, TimeoutError with the reason; RuntimeError if calls overlap.
         """
@@ -139,7 +139,7 @@ class FibonacciRpcClient:  # Change: name
                 pause, published = RETRY_SECONDS, False
         if self.response is None:
             reason = self.diagnose() if self.connection else reason
-            self.response = TimeoutError(f"no answer within {timeout:g} s: {reason}")
+            return TimeoutError(f"no answer within {timeout:g} s: {reason}")
         return self.response
 
     def publish(self, request, seconds):
@@ -158,7 +158,7 @@ class FibonacciRpcClient:  # Change: name
     def wait(self, seconds):
         self.connection.process_data_events(time_limit=seconds)
         if not self.channel.consumer_tags:  # no reply can come
-            raise pika.exceptions.AMQPError("the channel or its queue was closed: see its log")
+            raise pika.exceptions.AMQPError("the channel or its queue is gone: see RabbitMQ's log")
 
     def diagnose(self):
         """Return why there is no reply, as the broker tells it."""
@@ -176,9 +176,9 @@ class FibonacciRpcClient:  # Change: name
         return f"servers consuming: {servers}, requests waiting: {requests}; {lost}"
 
     def within(self, seconds, step, *args, **kwargs):
-        """Run a step in a thread, as pika may hang: ConnectionError if it fails or is late."""
+        """Run a step in a thread: pika may hang. If it is late, drop the connection and raise."""
         future = concurrent.futures.Future()
-        connection, self.connection = self.connection, None  # nobody uses it meanwhile
+        connection, self.connection = self.connection, None  # the thread alone uses it
 
         def run():
             try:
@@ -188,8 +188,8 @@ class FibonacciRpcClient:  # Change: name
 
         threading.Thread(target=run, daemon=True).start()
         if not concurrent.futures.wait([future], seconds).done:
-            raise ConnectionError(TimeoutError())  # explain() has the words
-        self.connection = connection  # since the step has ended in time
+            raise ConnectionError(TimeoutError())  # explain() knows its name
+        self.connection = connection  # the thread has ended
         return future.result()
 
     def close(self) -> None:
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
     args = parser.parse_args()
     if not args.timeout > 0:
-        parser.error("--timeout: more than 0 seconds")
+        parser.error("--timeout: must be more than 0 seconds")
     try:
         with FibonacciRpcClient(timeout=args.timeout) as fibonacci_rpc:
             for n in args.n:

@@ -18,7 +18,7 @@ import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
-URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); its files must exist"
+URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
 QUEUE = "rpc_queue"  # Change: each function has a queue of its own.
 MAX_N = 20_000  # Change: fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
 HEARTBEAT_SECONDS = 600  # how long a function may take: pika sends no heartbeats meanwhile
@@ -26,7 +26,7 @@ KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # between two attempts to connect
 
 log = logging.getLogger(__name__)
-stopping = False  # whether SIGTERM or Ctrl-C has come
+stopping = False  # SIGTERM or Ctrl-C has come
 
 
 # Change: the function. A request may be computed more than once, so it has to be idempotent.
@@ -55,10 +55,10 @@ def answer(body: bytes) -> tuple[bytes, str | None]:
 
 
 def on_request(ch, method, props, body):
-    """Reply, then acknowledge (https://www.rabbitmq.com/docs/confirms).
+    """Reply, then acknowledge: after a crash, RabbitMQ redelivers the request to another server.
 
-    A redelivered request may have crashed the server that had it first. It is acknowledged before
-    it is computed, so that there is no third attempt.
+    A redelivered request is acknowledged first, so that it crashes no third server.
+    See https://www.rabbitmq.com/docs/confirms.
     """
     if method.redelivered:
         log.warning(" [!] redelivered, since its first server was lost or stopped: %r", body[:40])
@@ -94,7 +94,7 @@ def serve(url):
         with contextlib.suppress(ChannelClosedByBroker):  # refused: the queue is served as it is
             connection.channel().queue_declare(queue=QUEUE, durable=True)
 
-        channel = connection.channel()  # another one: a refusal closes its channel
+        channel = connection.channel()  # a new one: a refusal closes its channel
         channel.basic_qos(prefetch_count=1)
         channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
 
@@ -129,17 +129,17 @@ def explain(error):
 def main() -> None:
     """Serve, until SIGTERM or Ctrl-C; if that fails, say why, and try the next node."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.raiseExceptions = False  # or a full disk or a closed pipe makes a traceback of a line
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # or it logs a failure in thirty lines
+    logging.raiseExceptions = False  # a full disk would turn each line into a traceback
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each failure in thirty lines
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    if hasattr(os, "register_at_fork"):  # SIGTERM ends a child that the function forks
+    if hasattr(os, "register_at_fork"):  # so that SIGTERM ends a child that the function forks
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
     urls = re.split(r"(?i),\s*(?=amqp)", os.environ.get("AMQP_URL") or DEFAULT_URL)
     try:
         for url in urls:
-            pika.URLParameters(url)  # raises many types
+            pika.URLParameters(url)  # raises errors of many types
     except Exception:  # its message may contain the password
         sys.exit(f" [!] AMQP_URL is malformed: write {URL_FORM}")
 

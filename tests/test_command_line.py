@@ -104,6 +104,6 @@ def test_malformed_url_ends_both_scripts(broker, start, run_client, url):
     server, client = start("rpc_server.py", url=url), run_client(url=url)
     assert (server.ends(), client.returncode) == (1, 1)
     for output in server.read(), client.stderr:
-        assert re.fullmatch(r" \[!\] AMQP_URL is malformed: write .+its files must exist\n", output)
+        assert re.fullmatch(r" \[!\] AMQP_URL is malformed: write .+TLS files must exist\n", output)
         assert "amqp://user:password@host:port/vhost, " in output
         assert "s3cret" not in output

@@ -126,7 +126,7 @@ def test_losses_that_go_on_make_no_storm_and_leave_no_thread(restricted, relay, 
         reason(client, 1)
         assert 2 <= way.connections < 10
         monkeypatch.setattr("rpc_client.RETRY_SECONDS", 1)  # the deadline cuts no attempt short
-        assert "the channel or its queue was closed: see its log" in reason(client, 1)
+        assert "the channel or its queue is gone: see RabbitMQ's log" in reason(client, 1)
     wait_until(3, no_step_runs)
 
 
