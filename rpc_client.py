@@ -129,9 +129,9 @@ class FibonacciRpcClient:  # Change: name
                 else:
                     self.publish(request, left)
                     published = True
-            except ConnectionError as error:
+            except ConnectionError as error:  # connect() found no node
                 reason = str(error)
-            except pika.exceptions.AMQPError as error:
+            except pika.exceptions.AMQPError as error:  # the connection is lost
                 reason = f"{self.address} {explain(error)}"
                 self.close()
             if self.connection is None:

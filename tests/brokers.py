@@ -86,8 +86,8 @@ class OwnBroker(Broker):
 
     def drained(self):
         """As in an upgrade: its connections are closed and new ones refused."""
-        steps = ("drain", "revive")
-        return self.between(*(["eval", f"rabbit_maintenance:{step}()."] for step in steps))
+        evals = (["eval", f"rabbit_maintenance:{to}()."] for to in ("drain", "revive"))
+        return self.between(*evals)
 
     def out_of_memory(self):
         """It blocks whoever publishes."""
@@ -201,5 +201,6 @@ def find_broker(request):
 
         return ComposeBroker(compose)
     if RABBITMQ.exists():
+        run("epmd", "-daemon")  # or a broker starts it, and takes it along when it is killed
         return PrivateBroker(request.getfixturevalue("rabbitmq_server"))
     return pytest.exit(NO_BROKER, returncode=1)

@@ -29,8 +29,7 @@ rabbitmq_server = rabbitmq_proc(server=f"{RABBITMQ}/rabbitmq-server", ctl=f"{RAB
 
 def pytest_xdist_auto_num_workers():
     """Tests mostly wait, so two run at a time, each with a broker of its own if it can have one."""
-    own = not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists())
-    return 2 if own else 0
+    return 2 if not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists()) else 0
 
 
 @pytest.fixture(scope="session")

@@ -75,9 +75,7 @@ def test_client_interrupted_in_pika_calls_again(client, server):
     assert moments > 300
 
 
-def test_time_limit_of_the_caller_ends_a_call_whatever_its_type_and_the_request_is_sent_once(
-    client, rpc_queue, channel
-):
+def test_time_limit_of_any_type_ends_a_call_and_sends_nothing_again(client, rpc_queue, channel):
     def handler(*_):
         raise TimeoutError("the caller's own")
 

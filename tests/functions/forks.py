@@ -19,5 +19,7 @@ def fib(n):
     ready.wait()
     child.terminate()
     child.join()
-    with forking.Pool(2) as pool:
+    started = forking.Barrier(3)
+    with forking.Pool(2, started.wait) as pool:
+        started.wait()  # a SIGTERM before would be lost, and the pool wait for ever
         return sum(pool.map(int, range(n)))
