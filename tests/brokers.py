@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pika
 import port_for
+import psutil
 import pytest
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # Debian's and Ubuntu's, for any user to run
@@ -162,6 +163,8 @@ class PrivateBroker(OwnBroker):
     def frozen(self):
         """Its connections are open, it takes new ones, and nothing answers."""
         os.killpg(self.server.process.pid, signal.SIGSTOP)
+        (beam,) = psutil.Process(self.server.process.pid).children()
+        wait_until(5, lambda: beam.status() == psutil.STATUS_STOPPED)
         return ends_with(os.killpg, self.server.process.pid, signal.SIGCONT)
 
     def take_files(self, folder):
