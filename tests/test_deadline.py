@@ -41,7 +41,7 @@ def test_timeout_error_says_that_no_server_is_consuming(client, rpc_queue, chann
     start = time.process_time()
     assert reason(client, timeout) == "no server is consuming"
     assert time.process_time() - start < 0.05  # waiting takes next to no CPU
-    wait_until(5, lambda: not waiting(channel))  # the request expires
+    wait_until(1, lambda: not waiting(channel))  # the request expires
 
 
 def test_timeout_error_says_how_many_servers_are_busy(client, start_server, channel):
@@ -135,7 +135,7 @@ def test_timeout_error_tells_the_alarm_of_the_broker(own_broker, client, server,
     connection, threads = client.connection, threading.active_count()
     with own_broker.out_of_memory():
         wait_until(5, lambda: "blocks publishers" in reason(client, 0.2))  # it may take its time
-        for _ in range(2):
+        for _ in range(3):
             assert reason(client, 0.2) == "the broker blocks publishers: low on memory"
         assert threading.active_count() == threads
         with takes(0):
