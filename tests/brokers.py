@@ -85,10 +85,11 @@ class OwnBroker(Broker):
         set_env = f"application:set_env(rabbit, {name}, {{}})."
         return self.between(["eval", set_env.format(value)], ["eval", set_env.format(usual)])
 
-    def drained(self):
-        """As in an upgrade: its connections are closed and new ones refused."""
-        evals = (["eval", f"rabbit_maintenance:{to}()."] for to in ("drain", "revive"))
-        return self.between(*evals)
+    def stopped(self):
+        """It closed its connections and ended in order; the block ends when it is up again."""
+        self.ctl("stop_app")
+        self.kill()
+        return ends_with(self.start)
 
     def out_of_memory(self):
         """It blocks whoever publishes."""

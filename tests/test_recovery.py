@@ -21,7 +21,7 @@ from rpc_client import FibonacciRpcClient
 CLOSED = "closed the connection: is RabbitMQ still starting, or going down?"
 
 
-@pytest.mark.parametrize("how", ["connections_closed", "drained", "killed", "frozen"])
+@pytest.mark.parametrize("how", ["connections_closed", "stopped", "killed", "frozen"])
 def test_client_and_server_go_on_after(how, own_broker, client, start_server):
     server = start_server("fib = lambda n: input() or compute(n)")
     call = background(client.call, 30, timeout=60)

@@ -82,10 +82,9 @@ def test_frozen_broker_ends_a_tutorial_client_after_two_heartbeats(own_broker):
 
 def test_tutorial_client_waits_for_ever_and_an_older_copy_polls_meanwhile(tutorial, broker):
     client = tutorial(broker.url())
-    connection = client.connection
-    connection.call_later(0.5, functools.partial(setattr, client, "response", b"0"))
-    polls = mock.Mock(side_effect=connection.process_data_events)
-    connection.process_data_events = polls
+    client.connection.call_later(0.5, functools.partial(setattr, client, "response", b"0"))
+    polls = mock.Mock(side_effect=client.connection.process_data_events)
+    client.connection.process_data_events = polls
     assert client.call(30) == 0  # there is no server: it waited until the test gave up
     assert polls.call_count > 50 if tutorial is OlderClient else polls.call_count < 5
 

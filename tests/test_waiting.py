@@ -19,7 +19,7 @@ TROUBLES = [  # what the server says, and commands that mend this and leave the 
 
 def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker, start):
     url = own_broker.url().replace("guest:guest", "late:s3cret").replace("%2F", "late")
-    with own_broker.drained():
+    with own_broker.stopped():
         server = start("-c", HASTY, url=url)
         server.expect(r"^ \[!\] 127.0.0.1:\d+ .+\n")
     for words, *commands in TROUBLES:
