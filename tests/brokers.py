@@ -54,6 +54,13 @@ class Broker:
         node = pika.URLParameters(self.base_url)
         return socket.gethostbyname(node.host), node.port
 
+    @property
+    def version(self):
+        """What this broker says it is, as (4, 3); the one place where tests learn it."""
+        with self.channel() as channel:
+            version = channel.connection._impl.server_properties["version"]
+        return tuple(map(int, version.split(".")[:2]))
+
     @contextlib.contextmanager
     def channel(self):
         connection = pika.BlockingConnection(pika.URLParameters(self.base_url))
@@ -118,9 +125,9 @@ class OwnBroker(Broker):
 class ComposeBroker(OwnBroker):
     """The rabbitmq service of docker-compose.yml, in a project of its own."""
 
-    def __init__(self, compose):
+    def __init__(self, compose, project):
         super().__init__(os.environ["AMQP_PORT"])
-        self.compose, self.container = compose, compose("ps -q rabbitmq").strip()
+        self.compose, self.container = compose, f"{project}-rabbitmq-1"
 
     def ctl(self, *args):
         return run("docker", "exec", self.container, "rabbitmqctl", "-q", *args)
@@ -203,7 +210,7 @@ def find_broker(request):
             options = ["-p", project, *(word for file in files for word in ("-f", file))]
             return run("docker", "compose", *options, *command.split(), *args)
 
-        return ComposeBroker(compose)
+        return ComposeBroker(compose, project)
     if RABBITMQ.exists():
         run("epmd", "-daemon")  # or a broker starts it, and takes it along when it is killed
         return PrivateBroker(request.getfixturevalue("rabbitmq_server"))

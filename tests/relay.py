@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 
+import pika
 from brokers import OwnBroker
 
 # The broker's answers until a peer is ready, each of which is read in one piece: Start, Tune and
@@ -11,6 +12,7 @@ from brokers import OwnBroker
 # channel and Qos-Ok; Consume-Ok.
 CLIENT_HANDSHAKE, SERVER_HANDSHAKE = 6, 8
 NEVER_DEAD = 10**6
+CONNECTION_CLOSE = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
 
 
 class Relay:
@@ -34,10 +36,10 @@ class Relay:
                 far = socket.create_connection(self.address)
                 self.sockets += near, far
                 self.connections += 1
-                threading.Thread(target=self.pump, args=(near, far), daemon=True).start()
+                threading.Thread(target=self.ask, args=(near, far), daemon=True).start()
                 threading.Thread(target=self.answer, args=(far, near), daemon=True).start()
 
-    def pump(self, source, sink):
+    def ask(self, source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
                 self.last = data
@@ -51,8 +53,14 @@ class Relay:
             answer = source.recv(4096)
             self.dead.set()
             self.revived.wait()
-            sink.sendall(answer)
-            self.pump(source, sink)
+            while answer:
+                sink.sendall(answer)
+                answer = source.recv(4096)
+            sink.shutdown(socket.SHUT_WR)
+
+    def is_closed(self):
+        """Has the peer closed its connection, as AMQP has it?"""
+        return self.last[7:11] == CONNECTION_CLOSE
 
     def cut(self):
         """Break the connections that there are; new ones may come."""

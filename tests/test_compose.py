@@ -3,8 +3,10 @@
 import json
 import time
 
+import pika
 import pytest
 from brokers import ComposeBroker
+from wire import waiting
 
 pytestmark = pytest.mark.timeout(600)  # it may have to build an image
 
@@ -52,6 +54,18 @@ def test_one_command_runs_client_and_server_and_stop_ends_the_server_within_seco
     assert time.monotonic() - start < 5
     (server,) = (line for line in containers(compose) if line["Service"] == "server")
     assert server["ExitCode"] == 0
+
+
+def test_broker_made_anew_keeps_its_queues_and_what_waits_in_them(compose, broker):
+    with broker.channel() as channel:
+        channel.queue_declare("kept", durable=True)
+        channel.confirm_delivery()
+        channel.basic_publish("", "kept", b"30", pika.BasicProperties(delivery_mode=2))
+    compose("rm --stop --force rabbitmq")  # as `down` does
+    compose("up -d --wait rabbitmq")
+    with broker.channel() as channel:
+        assert waiting(channel, "kept") == 1
+        channel.queue_delete("kept")
 
 
 def test_client_asks_three_servers_and_without_no_deps_two_of_them_end(compose):
