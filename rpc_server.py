@@ -1,7 +1,4 @@
-"""RPC server over RabbitMQ: takes requests from a queue, computes, replies.
-
-AMQP_URL names the broker. See https://www.rabbitmq.com/tutorials/tutorial-six-python.
-"""
+"""RPC server; AMQP_URL names the broker. See rabbitmq.com/tutorials/tutorial-six-python."""
 
 import contextlib
 import itertools
@@ -12,6 +9,7 @@ import re
 import signal
 import sys
 import time
+import traceback
 from urllib.parse import urlsplit
 
 import pika
@@ -29,6 +27,10 @@ log = logging.getLogger(__name__)
 stopping = False  # SIGTERM or Ctrl-C has come
 
 
+class Refused(Exception):
+    """The request is malformed: its caller gets these words."""
+
+
 # Change: the function. A request may be computed more than once, so it has to be idempotent.
 def fib(n: int) -> int:
     """Return the Fibonacci number F(n), exact."""
@@ -38,29 +40,31 @@ def fib(n: int) -> int:
     return a
 
 
-def answer(body: bytes) -> tuple[bytes, str | None]:
+# Change: from the bytes of a request to the bytes of its reply.
+def compute(body: bytes) -> bytes:
+    n = int(body) if re.fullmatch(rb"\d{1,8}", body) else -1  # int() is slow on very many digits
+    if not 0 <= n <= MAX_N:
+        raise Refused(f"send a whole number from 0 to {MAX_N} as decimal digits")
+    log.info(" [.] fib(%d)", n)
+    return b"%d" % fib(n)
+
+
+def answer(body):
     """Return the reply to a request and its AMQP type: "error" if it was refused or failed."""
     try:
-        # Change: from bytes to arguments, and the reply to a malformed request.
-        if not (body.isdigit() and len(body) <= len(str(MAX_N)) and int(body) <= MAX_N):
-            refusal = f"send a whole number from 0 to {MAX_N} as decimal digits"
-            log.warning(" [!] refused %r: %s", body[:40], refusal)
-            return refusal.encode(), "error"
-        n = int(body)
-        log.info(" [.] fib(%d)", n)
-        return b"%d" % fib(n), None  # Change: from the result to bytes.
+        return compute(body), None
+    except Refused as refusal:
+        text = str(refusal)
+        log.warning(" [!] refused %r: %s", body[:40], text)
     except BaseException as error:  # not even sys.exit() in the function may end the server
+        text = "".join(traceback.format_exception_only(error)).strip()  # str(error) may fail
         log.exception(" [!] failed on %r", body[:40])
-        return f"{type(error).__name__}: {error}"[:200].encode(errors="backslashreplace"), "error"
+    return text[:200].encode(errors="backslashreplace"), "error"
 
 
 def on_request(ch, method, props, body):
-    """Reply, then acknowledge: after a crash, RabbitMQ redelivers the request to another server.
-
-    A redelivered request is acknowledged first, so that it crashes no third server.
-    See https://www.rabbitmq.com/docs/confirms.
-    """
-    if method.redelivered:
+    """Reply, then acknowledge: after a crash, RabbitMQ redelivers the request to another server."""
+    if method.redelivered:  # acknowledged first, so that it crashes no third server
         log.warning(" [!] redelivered, since its first server was lost or stopped: %r", body[:40])
         ch.basic_ack(delivery_tag=method.delivery_tag)
     response, kind = answer(body)
@@ -89,20 +93,20 @@ def connect(url):
 def serve(url):
     """Connect, declare, serve until a signal; AMQPError if the connection or the queue is lost."""
     with connect(url) as connection:
-        # Durable, since RabbitMQ 4.3 refuses transient shared queues. x-queue-type is left to the
-        # broker's default_queue_type: a quorum queue halves the rate on a single node.
+        # Durable, as RabbitMQ 4.3 refuses transient shared queues; the broker decides on the type.
         with contextlib.suppress(ChannelClosedByBroker):  # refused: the queue is served as it is
             connection.channel().queue_declare(queue=QUEUE, durable=True)
 
-        channel = connection.channel()  # a new one: a refusal closes its channel
+        channel = connection.channel()  # a new one, as a refusal closes the first
         channel.basic_qos(prefetch_count=1)
         channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
-
         log.info(" [x] Awaiting RPC requests")
-        while channel.consumer_tags and not stopping:
+        while not stopping:  # which start_consuming() would not look at
+            if channel.is_closed:
+                raise AMQPError("channel closed: see RabbitMQ's log")
+            if not channel.consumer_tags:  # RabbitMQ cancelled the consumer: the channel stays
+                raise AMQPError(f"{QUEUE} was deleted, or a request outlasted the consumer_timeout")
             connection.process_data_events(time_limit=1)
-        if not stopping:
-            raise AMQPError(f"{QUEUE} was deleted, or the channel closed: see RabbitMQ's log")
 
 
 def stop(signum, frame):
@@ -111,7 +115,7 @@ def stop(signum, frame):
     stopping = True
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with contextlib.suppress(OSError):  # a signal handler must not use a logger
+    with contextlib.suppress(OSError):  # os.write(), as a logger may hold its lock
         os.write(1, b" [!] ending after any request in hand; a second signal ends it at once\n")
 
 
@@ -127,22 +131,19 @@ def explain(error):
 
 
 def main() -> None:
-    """Serve, until SIGTERM or Ctrl-C; if that fails, say why, and try the next node."""
+    """Serve until SIGTERM or Ctrl-C; if that fails, say why, and try the next node of AMQP_URL."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.raiseExceptions = False  # a full disk would turn each line into a traceback
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each failure in thirty lines
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if hasattr(os, "register_at_fork"):  # so that SIGTERM ends a child that the function forks
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-
     urls = re.split(r"(?i),\s*(?=amqp)", os.environ.get("AMQP_URL") or DEFAULT_URL)
     try:
         for url in urls:
-            pika.URLParameters(url)  # raises errors of many types
-    except Exception:  # its message may contain the password
+            pika.URLParameters(url)  # once at the start, so that a typo ends the server
+    except Exception:  # of many types; its message may contain the password
         sys.exit(f" [!] AMQP_URL is malformed: write {URL_FORM}")
-
     for url in itertools.cycle(urls):
         try:
             serve(url)

@@ -17,6 +17,7 @@ MISTAKES = [
     ("def fib(n): raise OSError('ß \\udcff \\n' + 'viel ' * 99)", "OSError: ß \\udcff \n"),
     ("def fib(n): raise ConnectionResetError('peer')", "ConnectionResetError: peer"),
     ("def fib(n): sys.exit('bye')", "SystemExit: bye"),
+    ("class Odd(Exception): __str__ = None\ndef fib(n): raise Odd", "Odd: <exception str"),
     ("def fib(n): return None", "TypeError: "),
     ("def fib(n): return 'many'", "TypeError: "),
     ("def fib(): return 1", "TypeError: "),
