@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import os
 import re
-import sys
 import threading
 import time
 import uuid
@@ -31,7 +30,7 @@ class NoServerError(RpcError):
 
 
 class FibonacciRpcClient:  # Change: name
-    """Calls the function of the servers that consume QUEUE. Make one client for each thread.
+    """Calls the servers that consume QUEUE. Make a client in each thread, and after each fork.
 
     `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
     Raises ValueError if it is malformed, ConnectionError if no node answers in time (10 s at most).
@@ -44,17 +43,17 @@ class FibonacciRpcClient:  # Change: name
                 pika.URLParameters(node)  # raises errors of many types
         except Exception:  # its message may contain the password
             raise ValueError(f"AMQP_URL is malformed: write {URL_FORM}") from None
-        self.one_call, self.connection = threading.Lock(), None
+        self.calling = False
         self.connect(timeout)
 
     def connect(self, seconds):
         """Connect to the first node that answers within its share of the time."""
-        share = max(0.001, min(TIMEOUT_SECONDS, seconds)) / len(self.urls)  # pika refuses 0
+        share = max(0.001, min(seconds, TIMEOUT_SECONDS)) / len(self.urls)  # pika refuses 0
         reasons = []
         for url in self.urls:
             self.address = urlsplit(url).netloc.rpartition("@")[2]
             try:
-                opened = self.within(share, self.open, url, share)
+                opened = within(share, self.open, url, share)
                 self.connection, self.channel, self.callback_queue = opened
                 self.blocked = None
                 return
@@ -63,12 +62,13 @@ class FibonacciRpcClient:  # Change: name
         raise ConnectionError("; ".join(reasons))
 
     def open(self, url, seconds):
-        """Return a connection, its channel and its callback queue; set none, as it may be late."""
+        """Return a connection, its channel and its callback queue."""
+        deadline = time.monotonic() + seconds
         node = pika.URLParameters(url)  # each time anew, as certificates are renewed
         node.socket_timeout = seconds / 2  # leaves time for the host's second address
         node.stack_timeout = seconds
         node.connection_attempts = 1  # ask() makes the next one
-        node.blocked_connection_timeout = None  # ask() waits until the call's timeout
+        node.blocked_connection_timeout = None  # exchange() waits until the call's deadline
         connection = pika.BlockingConnection(node)
         try:
             connection.add_on_connection_blocked_callback(self.on_blocked)
@@ -77,17 +77,15 @@ class FibonacciRpcClient:  # Change: name
             channel.add_on_return_callback(self.on_return)
             queue = channel.queue_declare(queue="", exclusive=True).method.queue
             channel.basic_consume(queue=queue, on_message_callback=self.on_response, auto_ack=True)
-        except pika.exceptions.ChannelClosedByBroker:  # it refused a step
+        except pika.exceptions.ChannelClosedByBroker:  # RabbitMQ refused a step
             connection.close()
             raise
+        if time.monotonic() > deadline:  # connect() has given up: nobody will use it
+            connection.close()
         return connection, channel, queue
 
     def on_blocked(self, connection, frame):
         self.blocked = getattr(frame.method, "reason", None)  # Connection.Unblocked has none
-
-    def on_return(self, ch, method, props, body):
-        if self.response is None and self.corr_id == props.correlation_id:
-            self.response = NoServerError(f"there is no {QUEUE}: start a server")
 
     def on_response(self, ch, method, props, body):
         if self.response is None and self.corr_id == props.correlation_id:  # the first reply to it
@@ -95,115 +93,127 @@ class FibonacciRpcClient:  # Change: name
             if props.type == "error":
                 self.response = RpcError(body.decode(errors="backslashreplace")[:200])
 
+    def on_return(self, ch, method, props, body):
+        if self.response is None and self.corr_id == props.correlation_id:
+            self.response = NoServerError(f"there is no {QUEUE} on {self.address}: start a server")
+
     def call(self, n: int, timeout: float = TIMEOUT_SECONDS) -> int:  # Change: types
         """Return the result within `timeout` seconds; a request lost on the way is sent again.
 
         Raises RpcError, NoServerError, TimeoutError with the reason; RuntimeError if calls overlap.
         """
-        if self.one_call.locked():
+        request = str(n).encode()  # Change: to bytes. Keep them few: publishing has no time limit.
+        if self.calling:
             raise RuntimeError("another call is under way: make a client for each thread")
-        with self.one_call:  # not acquire(): Ctrl-C must not leave it locked
-            try:
-                response = self.ask(str(n).encode(), timeout)  # Change: from arguments to bytes.
-            except BaseException:  # Ctrl-C or a task queue's time limit: pika was interrupted
-                self.close()
-                raise
-        if isinstance(response, Exception):  # an error reply, no queue, or no reply in time
-            raise response
+        try:
+            self.calling = True  # the GIL lets none in between; Ctrl-C could leave a lock held
+            response = self.ask(request, timeout)
+        finally:
+            self.calling = False
         try:
             return int(response)  # Change: from bytes to the result.
         except ValueError:  # Change: what the conversion above raises.
             raise RpcError(f"not a number: {response[:99]!r}") from None  # Change: words
 
     def ask(self, request, timeout):
-        """Connect, publish, wait, one step a turn; return the reply, or the error to raise."""
+        """Connect if need be, and exchange; after a loss, again. Return the reply."""
         deadline = time.monotonic() + timeout
         self.response, self.corr_id = None, str(uuid.uuid4())
-        published, pause, reason = False, 0, "there was no time to connect"
-        while self.response is None and (left := deadline - time.monotonic()) > 0:
+        loss = None if self.connection else "there was no time to connect"
+        pause = 0.0
+        while self.response is None and time.monotonic() < deadline:
             try:
                 if self.connection is None:
-                    self.connect(left)
-                elif published or self.blocked:
-                    self.wait(left)
-                else:
-                    self.publish(request, left)
-                    published = True
-            except ConnectionError as error:  # connect() found no node
-                reason = str(error)
+                    self.connect(deadline - time.monotonic())
+                self.exchange(request, deadline)
+                loss = None
+            except ConnectionError as error:  # connect() reaches no node
+                loss = str(error)
+                time.sleep(RETRY_SECONDS)
             except pika.exceptions.AMQPError as error:  # the connection is lost
-                reason = f"{self.address} {explain(error)}"
+                loss = f"{self.address} {explain(error)}"
                 self.close()
-            if self.connection is None:
-                time.sleep(pause)  # none the first time: an idle connection is often lost
-                pause, published = RETRY_SECONDS, False
+                time.sleep(pause)  # not after the first loss: an idle connection is often lost
+                pause = RETRY_SECONDS
+            except BaseException:  # Ctrl-C or a task queue's time limit has interrupted pika
+                self.close()
+                raise
         if self.response is None:
-            reason = self.diagnose() if self.connection else reason
-            return TimeoutError(f"no answer within {timeout:g} s: {reason}")
+            raise TimeoutError(f"no answer within {timeout:g} s: {loss or self.diagnose()}")
+        if isinstance(self.response, Exception):
+            raise self.response
         return self.response
 
-    def publish(self, request, seconds):
-        self.channel.basic_publish(
-            exchange="",
-            routing_key=QUEUE,
-            properties=pika.BasicProperties(
-                reply_to=self.callback_queue,
-                correlation_id=self.corr_id,
-                expiration=str(int(min(seconds * 1000, MAX_EXPIRATION_MS))),
-            ),
-            body=request,
-            mandatory=True,  # without a queue, RabbitMQ returns it to on_return()
-        )
+    def exchange(self, request, deadline):
+        """Publish, then wait for the reply, until the deadline."""
+        while self.blocked and time.monotonic() < deadline:  # RabbitMQ reads nothing meanwhile
+            self.wait(deadline)
+        if (seconds := deadline - time.monotonic()) > 0:
+            self.channel.basic_publish(
+                exchange="",
+                routing_key=QUEUE,
+                properties=pika.BasicProperties(
+                    reply_to=self.callback_queue,
+                    correlation_id=self.corr_id,
+                    expiration=str(int(min(seconds * 1000, MAX_EXPIRATION_MS))),
+                ),
+                body=request,
+                mandatory=True,  # without a queue, RabbitMQ returns it to on_return()
+            )
+        while self.response is None and time.monotonic() < deadline:
+            self.wait(deadline)
 
-    def wait(self, seconds):
-        self.connection.process_data_events(time_limit=seconds)
+    def wait(self, deadline):
+        self.connection.process_data_events(time_limit=max(0, deadline - time.monotonic()))
         if not self.channel.consumer_tags:  # no reply can come
             raise pika.exceptions.AMQPError("the channel or its queue is gone: see RabbitMQ's log")
 
     def diagnose(self):
-        """Return why there is no reply, as the broker tells it."""
+        """Return why a connected client has no reply, as the broker tells it."""
         if self.blocked:
             return f"the broker blocks publishers: {self.blocked}"
+        connection, self.connection = self.connection, None  # a thread that is late keeps it
         try:
-            found = self.within(GRACE_SECONDS, self.channel.queue_declare, QUEUE, passive=True)
+            found = within(GRACE_SECONDS, self.channel.queue_declare, QUEUE, passive=True).method
         except ConnectionError as error:
-            self.close()
+            if self.channel.is_closed:  # RabbitMQ refused, and closed the channel: close the rest
+                self.connection = connection
+                self.close()
             return f"{self.address} {explain(error)}"
-        servers, requests = found.method.consumer_count, found.method.message_count
-        if servers == 0:
+        self.connection = connection
+        if found.consumer_count == 0:
             return "no server is consuming"
-        lost = "a server may be computing it, or have lost it: see its log"
-        return f"servers consuming: {servers}, requests waiting: {requests}; {lost}"
-
-    def within(self, seconds, step, *args, **kwargs):
-        """Run a step in a thread: pika may hang. If it is late, drop the connection and raise."""
-        future = concurrent.futures.Future()
-        connection, self.connection = self.connection, None  # the thread alone uses it
-
-        def run():
-            try:
-                future.set_result(step(*args, **kwargs))
-            except Exception as error:  # pika raises many types while it connects
-                future.set_exception(ConnectionError(error))
-
-        threading.Thread(target=run, daemon=True).start()
-        if not concurrent.futures.wait([future], seconds).done:
-            raise ConnectionError(TimeoutError())  # explain() knows its name
-        self.connection = connection  # the thread has ended
-        return future.result()
+        seen = f"servers consuming: {found.consumer_count}, requests waiting: {found.message_count}"
+        return f"{seen}; a server may be computing it, or have lost it: see its log"
 
     def close(self) -> None:
         """Close the connection, within GRACE_SECONDS; a later call makes a new one."""
-        if self.connection:
+        connection, self.connection = self.connection, None
+        if connection:
             with contextlib.suppress(ConnectionError, RuntimeError):  # RuntimeError: in atexit
-                self.within(GRACE_SECONDS, self.connection.close)
-        self.connection = None
+                within(GRACE_SECONDS, connection.close)
 
     def __enter__(self) -> "FibonacciRpcClient":  # Change: name
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def within(seconds, step, *args, **kwargs):
+    """Run a step in a thread, as pika may hang; ConnectionError if it fails or takes longer."""
+    future = concurrent.futures.Future()
+
+    def run():
+        try:
+            future.set_result(step(*args, **kwargs))
+        except Exception as error:  # pika raises many types while it connects
+            future.set_exception(ConnectionError(error))
+
+    threading.Thread(target=run, daemon=True).start()
+    if not concurrent.futures.wait([future], seconds).done:  # the thread may go on for long
+        raise ConnectionError(TimeoutError())  # what explain() looks for
+    return future.result()
 
 
 def explain(error):
@@ -220,8 +230,8 @@ def explain(error):
 # Change: what the command line takes and prints.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("n", nargs="*", type=int, default=[30], metavar="N", help="default: 30")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
+    parser.add_argument("n", metavar="N", nargs="*", type=int, default=[30], help="0 to 20000 (30)")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="default: 10 s")
     args = parser.parse_args()
     if not args.timeout > 0:
         parser.error("--timeout: must be more than 0 seconds")
@@ -231,9 +241,9 @@ def main() -> None:
                 print(f" [x] Requesting fib({n})", flush=True)
                 print(f" [.] Got {fibonacci_rpc.call(n, args.timeout)}", flush=True)
     except KeyboardInterrupt:
-        sys.exit(130)
+        parser.exit(130)
     except (RpcError, OSError, ValueError) as error:
-        sys.exit(f" [!] {error}")
+        parser.exit(1, f" [!] {error}\n")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import pytest
 from relay import CLIENT_HANDSHAKE
 from scripts import ROOT, environment
 
+import rpc_client
+import rpc_server
 from rpc_client import FibonacciRpcClient
 
 TIMEOUTS = [["--timeout", seconds] for seconds in ("soon", "0", "-1", "nan")]
@@ -46,18 +48,31 @@ def test_misuse_ends_the_client_with_status_2(run_client, args):
     assert "usage" in done.stderr
 
 
-def test_client_says_in_one_line_and_at_once_what_failed(run_client, channel, start_server):
+def test_help_tells_the_range_of_n_and_the_usual_timeout(run_client):
+    printed = run_client("--help").stdout
+    assert f"0 to {rpc_server.MAX_N}" in printed
+    assert f"{rpc_client.TIMEOUT_SECONDS:g} s" in printed
+
+
+def test_client_says_in_one_line_and_at_once_what_failed(run_client, broker, channel, start_server):
     def fails(words, *args, url=None):
         done = run_client(*args, url=url)
         assert (done.stderr, done.returncode) == (f" [!] {words}\n", 1)
 
     nowhere = "amqp://guest:guest@localhost:1/%2F"
     fails("localhost:1 refuses connections: is RabbitMQ running?", "--timeout", 60, url=nowhere)
-    fails("there is no rpc_queue: start a server", "--timeout", 60)
+    address = broker.base_url.rpartition("@")[2].partition("/")[0]
+    fails(f"there is no rpc_queue on {address}: start a server", "--timeout", 60)
     channel.queue_declare("rpc_queue", durable=True)
     fails("no answer within 0.2 s: no server is consuming", "--timeout", 0.2)
     start_server()
     fails("send a whole number from 0 to 20000 as decimal digits", -1)
+
+
+def test_client_stops_at_the_first_failure(run_client, server):
+    done = run_client(1, 20001, 3)
+    assert done.stdout.endswith(" [.] Got 1\n [x] Requesting fib(20001)\n")
+    assert done.returncode == 1
 
 
 def test_client_ends_although_a_thread_hangs_in_a_dead_connection(relay, rpc_queue, run_client):
@@ -81,13 +96,18 @@ def test_empty_amqp_url_names_the_default_broker(broker, start_server, monkeypat
         assert client.call(30) == 832040
 
 
-def test_server_serves_on_when_the_disk_is_full_and_does_not_log_that(start, rpc_queue, client):
+def test_server_serves_on_when_the_disk_is_full(start, rpc_queue, client):
     full = "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
-    server = start("-c", f"import os, rpc_server\n{full}\nrpc_server.main()")
+    start("-c", f"import os, rpc_server\n{full}\nrpc_server.main()")
     for _ in range(3):
         assert client.call(30) == 832040
-    server.ends(signal.SIGKILL)
-    assert server.read() == ""
+
+
+def test_mistake_in_a_log_line_is_told_and_costs_no_reply(start_server, client):
+    words = "lambda line: 'fib' not in line.msg or not setattr(line, 'args', ('no number',))"
+    server = start_server(f"rpc_server.log.addFilter({words})")
+    assert client.call(30) == 832040
+    server.expect_exact("--- Logging error ---")
 
 
 @pytest.mark.parametrize("module", ["rpc_server", "rpc_client"])

@@ -213,6 +213,16 @@ def test_attempt_that_is_given_up_leaves_no_thread(relay, answers):
     wait_until(3, no_step_runs)
 
 
+@pytest.mark.parametrize("answers", [3, 4, 5])  # Open-Ok of the channel, Declare-Ok, Consume-Ok
+def test_attempt_that_ends_after_its_time_closes_its_connection(relay, answers):
+    way = relay(answers)
+    with pytest.raises(ConnectionError, match="does not answer"):
+        FibonacciRpcClient(way.url, timeout=0.2)
+    assert not way.is_closed()
+    way.revived.set()
+    wait_until(3, way.is_closed)
+
+
 def test_nodes_of_a_cluster_share_the_time(unreachable, broker, server):
     url = f"{unreachable},{unreachable},{broker.url()}"
     with takes(0.6), FibonacciRpcClient(url, timeout=1.8) as client:
