@@ -52,8 +52,9 @@ class FibonacciRpcClient:  # Change: name
         reasons = []
         for url in self.urls:
             self.address = urlsplit(url).netloc.rpartition("@")[2]
+            self.lock = threading.Lock()  # one thread at a time in the next connection
             try:
-                opened = within(share, self.open, url, share)
+                opened = within(share, self.lock, self.open, url, share)
                 self.connection, self.channel, self.callback_queue = opened
                 self.blocked = None
                 return
@@ -62,7 +63,6 @@ class FibonacciRpcClient:  # Change: name
         raise ConnectionError("; ".join(reasons))
 
     def open(self, url, seconds):
-        """Return a connection, its channel and its callback queue."""
         deadline = time.monotonic() + seconds
         node = pika.URLParameters(url)  # each time anew, as certificates are renewed
         node.socket_timeout = seconds / 2  # leaves time for the host's second address
@@ -102,11 +102,11 @@ class FibonacciRpcClient:  # Change: name
 
         Raises RpcError, NoServerError, TimeoutError with the reason; RuntimeError if calls overlap.
         """
-        request = str(n).encode()  # Change: to bytes. Keep them few: publishing has no time limit.
+        request = str(n).encode()  # Change: to bytes. Keep it small: publishing has no time limit.
         if self.calling:
             raise RuntimeError("another call is under way: make a client for each thread")
         try:
-            self.calling = True  # the GIL lets none in between; Ctrl-C could leave a lock held
+            self.calling = True  # not a lock: Ctrl-C could leave it held
             response = self.ask(request, timeout)
         finally:
             self.calling = False
@@ -117,29 +117,31 @@ class FibonacciRpcClient:  # Change: name
 
     def ask(self, request, timeout):
         """Connect if need be, and exchange; after a loss, again. Return the reply."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + max(0, timeout)
         self.response, self.corr_id = None, str(uuid.uuid4())
-        loss = None if self.connection else "there was no time to connect"
-        pause = 0.0
-        while self.response is None and time.monotonic() < deadline:
+        pause = 0.0  # none before the second attempt: an idle connection is often lost
+        while self.response is None:
             try:
                 if self.connection is None:
                     self.connect(deadline - time.monotonic())
                 self.exchange(request, deadline)
-                loss = None
-            except ConnectionError as error:  # connect() reaches no node
-                loss = str(error)
-                time.sleep(RETRY_SECONDS)
+                if self.response is None:
+                    reason = self.diagnose()
+                break
+            except ConnectionError as error:  # connect() reached no node
+                reason = str(error)
             except pika.exceptions.AMQPError as error:  # the connection is lost
-                loss = f"{self.address} {explain(error)}"
+                reason = f"{self.address} {explain(error)}"
                 self.close()
-                time.sleep(pause)  # not after the first loss: an idle connection is often lost
-                pause = RETRY_SECONDS
             except BaseException:  # Ctrl-C or a task queue's time limit has interrupted pika
                 self.close()
                 raise
+            time.sleep(pause)
+            pause = RETRY_SECONDS
+            if time.monotonic() >= deadline:
+                break
         if self.response is None:
-            raise TimeoutError(f"no answer within {timeout:g} s: {loss or self.diagnose()}")
+            raise TimeoutError(f"no answer within {timeout:g} s: {reason}")
         if isinstance(self.response, Exception):
             raise self.response
         return self.response
@@ -172,26 +174,23 @@ class FibonacciRpcClient:  # Change: name
         """Return why a connected client has no reply, as the broker tells it."""
         if self.blocked:
             return f"the broker blocks publishers: {self.blocked}"
-        connection, self.connection = self.connection, None  # a thread that is late keeps it
         try:
-            found = within(GRACE_SECONDS, self.channel.queue_declare, QUEUE, passive=True).method
+            seen = within(GRACE_SECONDS, self.lock, self.channel.queue_declare, QUEUE, passive=True)
         except ConnectionError as error:
-            if self.channel.is_closed:  # RabbitMQ refused, and closed the channel: close the rest
-                self.connection = connection
-                self.close()
+            self.close()
             return f"{self.address} {explain(error)}"
-        self.connection = connection
-        if found.consumer_count == 0:
+        servers, requests = seen.method.consumer_count, seen.method.message_count
+        if servers == 0:
             return "no server is consuming"
-        seen = f"servers consuming: {found.consumer_count}, requests waiting: {found.message_count}"
-        return f"{seen}; a server may be computing it, or have lost it: see its log"
+        lost = "a server may be computing it, or have lost it: see its log"
+        return f"servers consuming: {servers}, requests waiting: {requests}; {lost}"
 
     def close(self) -> None:
         """Close the connection, within GRACE_SECONDS; a later call makes a new one."""
         connection, self.connection = self.connection, None
         if connection:
             with contextlib.suppress(ConnectionError, RuntimeError):  # RuntimeError: in atexit
-                within(GRACE_SECONDS, connection.close)
+                within(GRACE_SECONDS, self.lock, connection.close)
 
     def __enter__(self) -> "FibonacciRpcClient":  # Change: name
         return self
@@ -200,19 +199,20 @@ class FibonacciRpcClient:  # Change: name
         self.close()
 
 
-def within(seconds, step, *args, **kwargs):
+def within(seconds, lock, step, *args, **kwargs):
     """Run a step in a thread, as pika may hang; ConnectionError if it fails or takes longer."""
     future = concurrent.futures.Future()
 
     def run():
         try:
-            future.set_result(step(*args, **kwargs))
+            with lock:  # an earlier step may still hang in the connection
+                future.set_result(step(*args, **kwargs))
         except Exception as error:  # pika raises many types while it connects
             future.set_exception(ConnectionError(error))
 
     threading.Thread(target=run, daemon=True).start()
-    if not concurrent.futures.wait([future], seconds).done:  # the thread may go on for long
-        raise ConnectionError(TimeoutError())  # what explain() looks for
+    if not concurrent.futures.wait([future], seconds).done:
+        raise ConnectionError(TimeoutError())  # explain() puts it into words
     return future.result()
 
 

@@ -42,9 +42,9 @@ def fib(n: int) -> int:
 
 # Change: from the bytes of a request to the bytes of its reply.
 def compute(body: bytes) -> bytes:
-    n = int(body) if re.fullmatch(rb"\d{1,8}", body) else -1  # int() is slow on very many digits
-    if not 0 <= n <= MAX_N:
+    if not body.isdigit() or len(body) > len(str(MAX_N)) or int(body) > MAX_N:
         raise Refused(f"send a whole number from 0 to {MAX_N} as decimal digits")
+    n = int(body)
     log.info(" [.] fib(%d)", n)
     return b"%d" % fib(n)
 
@@ -93,15 +93,14 @@ def connect(url):
 def serve(url):
     """Connect, declare, serve until a signal; AMQPError if the connection or the queue is lost."""
     with connect(url) as connection:
-        # Durable, as RabbitMQ 4.3 refuses transient shared queues; the broker decides on the type.
+        # Durable, as RabbitMQ 4.3 refuses transient shared queues. The broker chooses the type.
         with contextlib.suppress(ChannelClosedByBroker):  # refused: the queue is served as it is
             connection.channel().queue_declare(queue=QUEUE, durable=True)
-
         channel = connection.channel()  # a new one, as a refusal closes the first
         channel.basic_qos(prefetch_count=1)
         channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
         log.info(" [x] Awaiting RPC requests")
-        while not stopping:  # which start_consuming() would not look at
+        while not stopping:  # start_consuming() does not look at `stopping`
             if channel.is_closed:
                 raise AMQPError("channel closed: see RabbitMQ's log")
             if not channel.consumer_tags:  # RabbitMQ cancelled the consumer: the channel stays
@@ -144,6 +143,7 @@ def main() -> None:
             pika.URLParameters(url)  # once at the start, so that a typo ends the server
     except Exception:  # of many types; its message may contain the password
         sys.exit(f" [!] AMQP_URL is malformed: write {URL_FORM}")
+
     for url in itertools.cycle(urls):
         try:
             serve(url)

@@ -1,7 +1,5 @@
 """This pair beside the tutorial's, an older copy and pika's floor, in one run on the test broker.
 
-    pytest -s tests/benchmark.py
-
 All are measured in turn, round by round, since a machine is not as fast now as it was a minute ago:
 what counts are the ratios. The floor is a pair that neither computes nor acknowledges nor checks.
 It is the way that is compared, and not fib(): n is 1.
@@ -17,7 +15,7 @@ from subprocess import DEVNULL
 import pika
 import pytest
 from scripts import ROOT, environment
-from tutorials import OlderClient, RepositoryClient, serve
+from tutorials import OLDER_QUEUE, OlderClient, RepositoryClient, serve
 
 from rpc_client import FibonacciRpcClient
 
@@ -25,19 +23,13 @@ ROUNDS, CALLS = 30, 50  # of round trips
 LOAD_ROUNDS, LOAD_SECONDS, CLIENTS = 3, 1.0, (1, 2, 4, 8)  # of calls a second
 COLOURS = '{"themeVariables": {"xyChart": {"plotColorPalette": "red, blue, gray"}}}'
 
-FLOOR_QUEUE = {"queue": "floor_queue", "durable": True}
+FLOOR_QUEUE = {**OLDER_QUEUE, "queue": "floor_queue"}
 spawn = multiprocessing.get_context("spawn")
 
 pytestmark = pytest.mark.timeout(600)
 
 
-class ThisClient(FibonacciRpcClient):
-    name = "this pair"
-
-
 class FloorClient(RepositoryClient):
-    """The least that pika can do: the tutorial's client, and a server that echoes."""
-
     name = "pika's floor"
     queue = FLOOR_QUEUE
 
@@ -52,8 +44,9 @@ def serve_floor(url, queue):
     channel.start_consuming()
 
 
+FibonacciRpcClient.name = "this pair"
 SERVERS = {RepositoryClient: serve, OlderClient: serve, FloorClient: serve_floor}
-PAIRS = ThisClient, *SERVERS
+PAIRS = FibonacciRpcClient, *SERVERS
 
 
 @pytest.fixture

@@ -58,10 +58,6 @@ class Relay:
                 answer = source.recv(4096)
             sink.shutdown(socket.SHUT_WR)
 
-    def is_closed(self):
-        """Has the peer closed its connection, as AMQP has it?"""
-        return self.last[7:11] == CONNECTION_CLOSE
-
     def cut(self):
         """Break the connections that there are; new ones may come."""
         for sock in self.sockets[1:]:

@@ -1,6 +1,7 @@
-"""Three real nodes with quorum as the default queue type, of which each in turn is killed."""
+"""Three real nodes, configured as the README says, of which each in turn is killed."""
 
 import json
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ import port_for
 import pytest
 from brokers import RABBITMQ, PrivateBroker, wait_until
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
+from scripts import ROOT
 
 from rpc_client import FibonacciRpcClient
 
@@ -19,7 +21,8 @@ def nodes(broker, tmp_path, monkeypatch):
     if not isinstance(broker, PrivateBroker):
         pytest.skip("its nodes are processes of this machine's own rabbitmq-server")
     config = tmp_path / "rabbitmq.conf"
-    config.write_text("default_queue_type = quorum\n")
+    queue_type, since_4_3 = re.findall(r"`(\w+ = \w+)`", (ROOT / "README.md").read_text())
+    config.write_text(f"{queue_type}\n{since_4_3 if broker.version >= (4, 3) else ''}\n")
     monkeypatch.setenv("RABBITMQ_CONFIG_FILE", str(config))
     server, ctl = f"{RABBITMQ}/rabbitmq-server", f"{RABBITMQ}/rabbitmqctl"
     nodes = []

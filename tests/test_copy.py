@@ -1,46 +1,36 @@
-"""What people take home: a copy of the scripts, changed where their comments say "Change:"."""
+"""What people take home: a copy of the scripts, changed as the README's example changes it."""
+
+import re
 
 import pytest
 from scripts import ROOT
 
-SERVER_CHANGES = [
-    'QUEUE = "upper_queue"',
-    "MAX_BYTES = 1000",
-    "def upper(text):\n    return text.upper()",
+README = (ROOT / "README.md").read_text()
+
+
+def changed(script):
+    """Return the script with what says Change replaced by the next lines of the README's example.
+
+    A mark at the end of a line is for that line, one on a line of its own for what is below it.
     """
-if len(body) > MAX_BYTES:
-    return b"send 1000 bytes", "error"
-text = body.decode()
-log.info(" [.] upper(%r)", text)""",
-    "return upper(text).encode(), None",
-]
-CLIENT_CHANGES = [
-    'QUEUE = "upper_queue"',
-    "class UpperRpcClient:",
-    "def call(self, text: str, timeout: float = TIMEOUT_SECONDS) -> str:",
-    "response = self.ask(text.encode(), timeout)",
-    "return response.decode()",
-    "except UnicodeDecodeError:",
-    'raise RpcError("the answer is not UTF-8") from None',
-    'def __enter__(self) -> "UpperRpcClient":',
-    "def main():\n    print(UpperRpcClient().call(sys.argv[1]))",
-]
-
-
-def changed(source, changes):
-    """Return the source with what says Change replaced: the line, or the paragraph below it."""
-    lines, changes, new = source.splitlines(), iter(changes), []
+    (example,) = re.findall(rf"```python\n# {script}\n(import json\n)(.+?)```", README, re.DOTALL)
+    lines, new = (ROOT / script).read_text().splitlines(), []
+    imports, pieces = example[0], example[1].splitlines()
+    lines.insert(lines.index("import contextlib"), imports.strip())
     while lines:
         line = lines.pop(0)
-        indent = line[: len(line) - len(line.lstrip())]
-        if "# Change: " in line:
-            if line.lstrip().startswith("#"):
-                while lines[0].strip() and "# Change: " not in lines[0]:
-                    lines.pop(0)
-            new += [indent + line for line in next(changes).splitlines()]
-        else:
+        if "# Change: " not in line:
             new.append(line)
-    assert not list(changes)
+        elif line.startswith("#"):
+            while lines[0].strip():
+                lines.pop(0)
+            while pieces and pieces[0].strip():
+                new.append(pieces.pop(0))
+        else:
+            new.append(pieces.pop(0))
+        while pieces and not pieces[0].strip():
+            pieces.pop(0)
+    assert not pieces
     new = "\n".join(new) + "\n"
     assert "fib" not in new.lower()
     assert "rpc_queue" not in new
@@ -49,33 +39,41 @@ def changed(source, changes):
 
 @pytest.fixture
 def copy(tmp_path, channel):
-    """A folder with a copy of the scripts that turns a text into upper case."""
-    for script, changes in ("rpc_server.py", SERVER_CHANGES), ("rpc_client.py", CLIENT_CHANGES):
-        (tmp_path / script).write_text(changed((ROOT / script).read_text(), changes))
+    """A folder with the README's example: a copy of the scripts that computes powers."""
+    for script in ("rpc_server.py", "rpc_client.py"):
+        (tmp_path / script).write_text(changed(script))
     yield tmp_path
-    channel.queue_delete("upper_queue")
+    channel.queue_delete("power_queue")
 
 
 @pytest.fixture
 def ask(copy, start, monkeypatch):
-    """Return what the copy's client prints when it asks for a text."""
+    """Return what the copy's client prints when it asks for the power of such numbers."""
     monkeypatch.setattr("scripts.ROOT", copy)  # or the copy would import the scripts themselves
-    return lambda text: start(copy / "rpc_client.py", text, cwd=copy).read()
+
+    def ask(*numbers):
+        code = f"from rpc_client import *\nprint(PowerRpcClient().call({', '.join(numbers)}))"
+        return start("-c", code, cwd=copy).read()
+
+    return ask
 
 
-def test_copy_turns_a_text_into_upper_case(copy, start, ask):
+def test_copy_computes_a_power(copy, start, ask):
     server = start(copy / "rpc_server.py", cwd=copy).awaits_requests()
-    assert ask("Grüße, Żółw").splitlines() == ["GRÜSSE, ŻÓŁW"]
-    server.expect_exact(" [.] upper('Grüße, Żółw')")
+    assert start(copy / "rpc_client.py", cwd=copy).read() == "1024\n"
+    server.expect_exact(" [.] power(2, 10)")
+    assert ask("-3", "3") == "-27\n"
 
 
-def test_copy_refuses_what_its_check_refuses(copy, start, ask):
-    start(copy / "rpc_server.py", cwd=copy).awaits_requests()
-    assert ask("x" * 1001).splitlines()[-1].endswith("RpcError: send 1000 bytes")
+def test_copy_refuses_what_it_cannot_read_and_what_is_out_of_bounds(copy, start, ask):
+    server = start(copy / "rpc_server.py", cwd=copy).awaits_requests()
+    for exponent, words in ("1001", "send an exponent of 1000 at most"), ("[]", "send [base, exp"):
+        assert f"RpcError: {words}" in ask("2", exponent)
+    server.expect_exact(" [!] refused b'[2, 1001]': send an exponent of 1000 at most\n")
 
 
 def test_mistake_in_the_copy_is_an_error_reply(copy, start, ask):
     script = copy / "rpc_server.py"
-    script.write_text(script.read_text().replace("return text.upper()", "a, b = text"))
+    script.write_text(script.read_text().replace("return base**exponent", "return base / 0"))
     start(script, cwd=copy).awaits_requests()
-    assert "RpcError: ValueError: too many values to unpack" in ask("Grüße")
+    assert "RpcError: ZeroDivisionError: division by zero" in ask("2", "10")

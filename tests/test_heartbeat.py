@@ -16,23 +16,19 @@ def test_function_may_outlast_the_heartbeats_of_the_broker(own_broker, start_ser
     assert "next attempt" not in server.before
 
 
-@pytest.mark.parametrize(("query", "seconds"), [({}, 600), ({"heartbeat": 0}, 0)])
-def test_server_asks_for_ten_minutes_unless_told(own_broker, start_server, query, seconds):
-    server = start_server(url=own_broker.url(**query))
-    listing = own_broker.ctl("list_connections", "timeout").split()
-    assert str(seconds) in listing
-    assert server.ends(signal.SIGTERM) == 0
-
-
 @pytest.mark.parametrize(
-    ("query", "options"),
+    ("query", "seconds", "options"),
     [
-        ({}, {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}),
-        ({"tcp_options": "{'TCP_KEEPIDLE':20}"}, {"TCP_KEEPIDLE": 20}),
+        ({}, 600, {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}),
+        ({"heartbeat": 0, "tcp_options": "{'TCP_KEEPIDLE':20}"}, 0, {"TCP_KEEPIDLE": 20}),
     ],
 )
-def test_kernel_gives_up_a_dead_network_after_a_minute(broker, start_server, query, options):
-    server = start_server("import tests.functions.socket_options", broker.url(**query))
+def test_server_asks_for_ten_minutes_and_the_kernel_gives_up_a_dead_network_after_one(
+    own_broker, start_server, query, seconds, options
+):
+    server = start_server("import tests.functions.socket_options", own_broker.url(**query))
     assert f"{(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)}\n" in server.before
     for name, value in options.items():
         assert f"{(socket.IPPROTO_TCP, getattr(socket, name), value)}\n" in server.before
+    assert str(seconds) in own_broker.ctl("list_connections", "timeout").split()
+    assert server.ends(signal.SIGTERM) == 0

@@ -15,8 +15,9 @@ from wire import waiting
 
 import rpc_client
 
-PIKA = str(Path(pika.__file__).parent)
 NEXT_CALL_SECONDS = 1
+OURS, PIKA = rpc_client.__file__, str(Path(pika.__file__).parent)
+THREADS = threading.__file__, concurrent.futures.__path__[0]
 
 
 class Interrupt(BaseException):
@@ -52,32 +53,19 @@ def interrupted(call, files, moment):
     return moments >= moment
 
 
-def interrupt_at_each_moment(client, call, files, step=1):
-    """Interrupt the call at each moment in turn; the next call is answered each time."""
+@pytest.mark.parametrize(
+    ("timeout", "files", "step", "least"),
+    [(10, (OURS,), 1, 10), (1e-9, (OURS, *THREADS), 1, 30), (10, (PIKA,), 7, 300)],
+    ids=["in a call", "in its diagnosis", "in pika"],
+)
+def test_client_interrupted_at_any_moment_calls_again(client, server, timeout, files, step, least):
     for moment in itertools.count(1, step):
-        if not interrupted(call, files, moment):
-            return moment
+        if not interrupted(lambda: client.call(30, timeout), files, moment):
+            break
         start = time.monotonic()
         assert client.call(30, timeout=NEXT_CALL_SECONDS) == 832040, moment
         assert time.monotonic() - start < NEXT_CALL_SECONDS, moment
-
-
-def test_client_interrupted_at_any_moment_calls_again(client, server):
-    moments = interrupt_at_each_moment(client, lambda: client.call(30), rpc_client.__file__)
-    assert moments > 10
-
-
-def test_client_interrupted_in_its_diagnosis_calls_again(client, server):
-    def call():
-        client.call(30, timeout=1e-9)
-
-    files = rpc_client.__file__, threading.__file__, concurrent.futures.__path__[0]
-    assert interrupt_at_each_moment(client, call, files) > 30
-
-
-def test_client_interrupted_in_pika_calls_again(client, server):
-    moments = interrupt_at_each_moment(client, lambda: client.call(30), PIKA, step=7)
-    assert moments > 300
+    assert moment > least
 
 
 def test_time_limit_of_any_type_ends_a_call_and_sends_nothing_again(client, rpc_queue, channel):

@@ -8,7 +8,7 @@ import shlex
 import brokers
 import pika
 import pytest
-from brokers import NO_BROKER, find_broker
+from brokers import NO_BROKER, Broker, find_broker
 from scripts import ROOT
 from tutorials import QUORUM
 
@@ -19,20 +19,21 @@ README = (ROOT / "README.md").read_text()
 
 def test_example_runs(server, broker, monkeypatch):
     monkeypatch.setenv("AMQP_URL", broker.url())
-    (example,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    (example,) = re.findall(r"```python\n(import threading\n.+?)```", README, re.DOTALL)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(example, {})
     assert printed.getvalue() == "832040\n"
 
 
-def test_permissions_suffice(own_broker, start_server, rpc_queue):
-    commands = re.findall(r"`rabbitmqctl (set_permissions NAME .+)`$", README, re.MULTILINE)
-    for user, command in zip(("server", "client"), commands, strict=True):
-        own_broker.ctl("add_user", user, "secret")
-        own_broker.ctl(*shlex.split(command.replace("NAME", user)))
-    server_url, client_url = (
-        own_broker.url().replace("guest:guest", f"{user}:secret") for user in ("server", "client")
-    )
+def test_permissions_suffice_and_let_a_client_take_no_request(own_broker, start_server, rpc_queue):
+    for command in re.findall(r"^rabbitmqctl (.+)", README, re.MULTILINE):
+        own_broker.ctl(*shlex.split(command))
+    roles = "rpc_server:SECRET", "rpc_client:SECRET"
+    server_url, client_url = (own_broker.url().replace("guest:guest", role) for role in roles)
+    refused = pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED")
+    for method in ("basic_get", "queue_purge"):
+        with Broker(client_url).channel() as channel, refused:
+            getattr(channel, method)(rpc_queue)
     with FibonacciRpcClient(client_url) as client:
         with pytest.raises(TimeoutError, match="no server is consuming"):
             client.call(30, timeout=0.2)

@@ -13,7 +13,7 @@ import pika
 import pytest
 from brokers import wait_until
 from tutorials import QUORUM
-from wire import background, receive, round_trip, send_request
+from wire import background, round_trip, send_request
 
 import rpc_client
 import rpc_server
@@ -100,23 +100,18 @@ def test_what_the_broker_says_and_an_error_without_a_text_are_explained():
 
 
 def test_server_says_that_a_function_took_too_long(own_broker, start_server, channel):
-    channel.queue_declare("rpc_queue", durable=True, arguments=QUORUM)  # 4.3 cancels, in this alone
-    is_cancelled = "rpc_queue was deleted, or a request outlasted the consumer_timeout"
-    is_closed = r"\(406, .+delivery acknowledgement.+timed out.+"
+    channel.queue_declare("rpc_queue", durable=True, arguments=QUORUM)  # 4.3: of this type alone
+    is_cancelled = own_broker.version >= (4, 3)
+    words = "a request outlasted the consumer_timeout" if is_cancelled else r"\(406, .+ timed out.+"
     looks_often = own_broker.setting("channel_tick_interval", 200, usual=60_000)
     with looks_often, own_broker.setting("consumer_timeout", 500, usual=1_800_000):
         server = start_server("fib = lambda n: time.sleep(3) or n")
-        queue, _ = send_request(channel, b"30")
-        words = is_cancelled if own_broker.version >= (4, 3) else is_closed
-        server.expect(rf"failed: {words}; next attempt in ")
+        send_request(channel, b"30")
+        server.expect(rf"failed: .*{words}; next attempt in ")
     server.awaits_requests()
-    if own_broker.version >= (4, 3):  # the reply is sent before the server learns it
-        assert receive(channel, queue)[2] == b"30"
 
 
-def test_server_that_may_not_reply_says_that_its_channel_was_closed(
-    restricted, start_server, channel
-):
+def test_server_says_that_its_channel_was_closed(restricted, start_server, channel):
     server = start_server(url=restricted(".*", "^$", ".*"))
     send_request(channel, b"30")
     server.expect_exact("failed: channel closed: see RabbitMQ's log; next attempt in ")
