@@ -1,8 +1,7 @@
 """This pair beside the tutorial's, an older copy and pika's floor, in one run on the test broker.
 
-All are measured in turn, round by round, since a machine is not as fast now as it was a minute ago:
-what counts are the ratios. The floor is a pair that neither computes nor acknowledges nor checks.
-It is the way that is compared, and not fib(): n is 1.
+All are measured in turn, round by round: a machine is not as fast now as it was a minute ago. The
+floor is a pair that neither computes nor acknowledges nor checks. n is 1: the way is compared.
 """
 
 import multiprocessing
@@ -101,8 +100,8 @@ def calls_a_second(pair, url, clients):
         return sum(pool.starmap(call_for_a_while, each, chunksize=1)) / LOAD_SECONDS
 
 
-def print_table(url):
-    measured = round_trips(url)
+def test_benchmark(broker, servers):
+    measured = round_trips(broker.url())
     base = measured[RepositoryClient][0]
     print("\n\n| one client | median | 99 % | client's CPU |\n|---|---|---|---|")
     for pair, (times, cpu) in measured.items():
@@ -110,13 +109,11 @@ def print_table(url):
         p99 = statistics.quantiles(times, n=100)[98] / statistics.quantiles(base, n=100)[98]
         print(f"| {pair.name} | {median:.2f} | {p99:.2f} | {cpu:.0%} |")
 
-
-def print_chart(url):
     lines = {pair: [] for pair in PAIRS[:3]}
     for clients in CLIENTS:
         rates = {pair: [] for pair in lines}
         for pair in PAIRS[:3] * LOAD_ROUNDS:
-            rates[pair].append(calls_a_second(pair, url, clients))
+            rates[pair].append(calls_a_second(pair, broker.url(), clients))
         for pair, line in lines.items():
             line.append(round(statistics.median(rates[pair])))
     print(f"\n```mermaid\n%%{{init: {COLOURS}}}%%\nxychart-beta")
@@ -125,8 +122,3 @@ def print_chart(url):
     for pair, line in lines.items():
         print(f'    line "{pair.name}" {line}')
     print("```")
-
-
-def test_benchmark(broker, servers):
-    print_table(broker.url())
-    print_chart(broker.url())

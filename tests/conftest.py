@@ -1,8 +1,7 @@
 """The fixtures: the broker that the tests run against, and the peers that talk through it.
 
-The broker is the one that AMQP_URL names; else, where a Docker engine answers, the rabbitmq
-service of docker-compose.yml, as a project of its own; else a private rabbitmq-server of this
-machine. Only the last two are ours to break: with AMQP_URL, the tests that do so are skipped.
+It is the one that AMQP_URL names; else, where Docker answers, that of docker-compose.yml; else a
+private rabbitmq-server. With AMQP_URL, the tests that would break it are skipped.
 """
 
 import contextlib

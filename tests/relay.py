@@ -16,10 +16,7 @@ CONNECTION_CLOSE = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
 
 
 class Relay:
-    """Passes so many answers of the broker, then nothing until `revived` is set.
-
-    `last` is what went to the broker last, `connections` how many there were.
-    """
+    """Passes so many answers of the broker, then nothing until `revived` is set."""
 
     def __init__(self, broker, answers):
         self.address, self.answers = broker.address, answers

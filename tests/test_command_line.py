@@ -14,16 +14,11 @@ import rpc_server
 from rpc_client import FibonacciRpcClient
 
 TIMEOUTS = [["--timeout", seconds] for seconds in ("soon", "0", "-1", "nan")]
+AMQP = "amqp://guest:s3cret@{}:{}"
 MALFORMED = [
-    "amqp://guest:s3cret/@{}:{}/",
-    "amqp://guest:s3cret@{}:{}x/",
-    "amqp://s3cret@{}:{}",
-    "ampq://guest:s3cret@{}:{}",
-    "{}:{}",
-    "amqp://guest:s3cret@{}:{}/?heartbeat=s3cret",
-    "amqp://guest:s3cret@{}:{}/?tcp_options={{",
-    "amqps://guest:s3cret@{}:{}/?ssl_options={{'cafile':'none'}}",
-    "amqp://localhost:1,amqp://guest:s3cret@{}:{}x/",
+    *("{}:{}", "amqp://s3cret@{}:{}", "ampq://guest:s3cret@{}:{}", "amqp://guest:s3cret/@{}:{}/"),
+    *(f"{AMQP}x/", f"amqp://localhost:1,{AMQP}x/", f"{AMQP}/?heartbeat=s3cret"),
+    *(AMQP + "/?tcp_options={{", "amqps" + AMQP[4:] + "/?ssl_options={{'cafile':'none'}}"),
 ]
 
 

@@ -9,26 +9,21 @@ README = (ROOT / "README.md").read_text()
 
 
 def changed(script):
-    """Return the script with what says Change replaced by the next lines of the README's example.
-
-    A mark at the end of a line is for that line, one on a line of its own for what is below it.
-    """
-    (example,) = re.findall(rf"```python\n# {script}\n(import json\n)(.+?)```", README, re.DOTALL)
+    """Return the script, with what says Change replaced by the next lines of the example."""
+    (example,) = re.findall(rf"```python\n# {script}\n(.+?)```", README, re.DOTALL)
+    imports, *pieces = example.splitlines()
     lines, new = (ROOT / script).read_text().splitlines(), []
-    imports, pieces = example[0], example[1].splitlines()
-    lines.insert(lines.index("import contextlib"), imports.strip())
+    lines.insert(lines.index("import contextlib"), imports)
     while lines:
         line = lines.pop(0)
-        if "# Change: " not in line:
-            new.append(line)
-        elif line.startswith("#"):
-            while lines[0].strip():
+        if line.startswith("# Change: "):  # for what is below it, up to an empty line
+            while lines[0]:
                 lines.pop(0)
-            while pieces and pieces[0].strip():
+            while pieces and pieces[0]:
                 new.append(pieces.pop(0))
         else:
-            new.append(pieces.pop(0))
-        while pieces and not pieces[0].strip():
+            new.append(pieces.pop(0) if "# Change: " in line else line)
+        if pieces and not pieces[0]:
             pieces.pop(0)
     assert not pieces
     new = "\n".join(new) + "\n"

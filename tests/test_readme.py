@@ -1,7 +1,5 @@
 """The README says what is so. Its shell commands run in .ci/run; this is the rest of it."""
 
-import contextlib
-import io
 import re
 import shlex
 
@@ -17,12 +15,11 @@ from rpc_client import FibonacciRpcClient, NoServerError
 README = (ROOT / "README.md").read_text()
 
 
-def test_example_runs(server, broker, monkeypatch):
+def test_example_runs(server, broker, monkeypatch, capsys):
     monkeypatch.setenv("AMQP_URL", broker.url())
     (example,) = re.findall(r"```python\n(import threading\n.+?)```", README, re.DOTALL)
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(example, {})
-    assert printed.getvalue() == "832040\n"
+    exec(example, {})
+    assert capsys.readouterr().out == "832040\n"
 
 
 def test_permissions_suffice_and_let_a_client_take_no_request(own_broker, start_server, rpc_queue):

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from brokers import wait_until
+from brokers import ends_with, wait_until
 from relay import CONNECTION_CLOSE, NEVER_DEAD
 from wire import background, receive, round_trip, send_request, waiting
 
@@ -115,12 +115,10 @@ def test_servers_that_end_in_turn_under_load_lose_no_call(start_server, client, 
 
     servers, over = [start_server(), start_server()], threading.Event()
     answers = background(load)
-    try:
+    with ends_with(over.set):
         for _ in range(6):
             assert servers.pop(0).ends(signum) == (0 if signum == signal.SIGTERM else -signum)
             servers.append(start_server())
-    finally:
-        over.set()
     assert set(answers.result()) == {832040}
     assert len(answers.result()) > 100
 

@@ -7,7 +7,7 @@ from rpc_client import FibonacciRpcClient
 
 
 def issue(folder):
-    """Write the certificate of a new private CA, and the broker's certificate with its key."""
+    """Write a new private CA's certificate, and the broker's with its key."""
     ca = trustme.CA()
     issued = ca.issue_cert("localhost")
     ca.cert_pem.write_to_path(folder / "ca.pem")

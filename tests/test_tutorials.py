@@ -12,6 +12,8 @@ from scripts import ROOT, WAIT_SECONDS
 from tutorials import OlderClient, RepositoryClient
 from wire import background, receive, waiting
 
+CRASHES = [(b"no number", "nobody", "fib"), (b"1", None, "fib"), (b"1", "nobody", "os._exit")]
+
 
 @pytest.fixture(params=[RepositoryClient, OlderClient])
 def tutorial(request, channel):
@@ -34,10 +36,7 @@ def start_tutorial(broker, tutorial, start):
     return start_tutorial
 
 
-@pytest.mark.parametrize(
-    ("body", "reply_to", "fib"),
-    [(b"no number", "nobody", "fib"), (b"1", None, "fib"), (b"1", "nobody", "os._exit")],
-)
+@pytest.mark.parametrize(("body", "reply_to", "fib"), CRASHES)
 def test_request_crashes_each_server(tutorial, start_tutorial, channel, body, reply_to, fib):
     queue = tutorial.queue["queue"]
     channel.basic_publish("", queue, body, pika.BasicProperties(reply_to=reply_to))

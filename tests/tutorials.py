@@ -1,8 +1,7 @@
 """The tutorial's pair, to compare with: as its repository has it today, and an older copy.
 
-Both are written here as people copy them, and take a URL and a queue of their own. The
-repository's client waits in process_data_events() since June 2022, and has its requests in a quorum
-queue since March 2026.
+The repository's client waits in process_data_events() since June 2022, and has its requests in a
+quorum queue since March 2026. Both take a URL and a queue of their own here.
 """
 
 import uuid
