@@ -52,7 +52,7 @@ class FibonacciRpcClient:  # Change: name
         reasons = []
         for url in self.urls:
             self.address = urlsplit(url).netloc.rpartition("@")[2]
-            self.lock = threading.Lock()  # one thread at a time in the next connection
+            self.lock = threading.Lock()  # in this connection, a step waits for the one before
             try:
                 opened = within(share, self.lock, self.open, url, share)
                 self.connection, self.channel, self.callback_queue = opened
@@ -117,17 +117,14 @@ class FibonacciRpcClient:  # Change: name
 
     def ask(self, request, timeout):
         """Connect if need be, and exchange; after a loss, again. Return the reply."""
-        deadline = time.monotonic() + max(0, timeout)
+        deadline = time.monotonic() + timeout
         self.response, self.corr_id = None, str(uuid.uuid4())
-        pause = 0.0  # none before the second attempt: an idle connection is often lost
-        while self.response is None:
+        reason, pause = "there was no time to connect", 0.0
+        while self.response is None and time.monotonic() < deadline:
             try:
                 if self.connection is None:
                     self.connect(deadline - time.monotonic())
                 self.exchange(request, deadline)
-                if self.response is None:
-                    reason = self.diagnose()
-                break
             except ConnectionError as error:  # connect() reached no node
                 reason = str(error)
             except pika.exceptions.AMQPError as error:  # the connection is lost
@@ -136,11 +133,11 @@ class FibonacciRpcClient:  # Change: name
             except BaseException:  # Ctrl-C or a task queue's time limit has interrupted pika
                 self.close()
                 raise
-            time.sleep(pause)
-            pause = RETRY_SECONDS
-            if time.monotonic() >= deadline:
-                break
+            if self.connection is None:
+                time.sleep(pause)  # not the first time: an idle connection is often lost
+                pause = RETRY_SECONDS
         if self.response is None:
+            reason = self.diagnose() if self.connection else reason
             raise TimeoutError(f"no answer within {timeout:g} s: {reason}")
         if isinstance(self.response, Exception):
             raise self.response
@@ -179,6 +176,9 @@ class FibonacciRpcClient:  # Change: name
         except ConnectionError as error:
             self.close()
             return f"{self.address} {explain(error)}"
+        except BaseException:  # a thread may still be in the connection
+            self.close()
+            raise
         servers, requests = seen.method.consumer_count, seen.method.message_count
         if servers == 0:
             return "no server is consuming"
@@ -230,7 +230,7 @@ def explain(error):
 # Change: what the command line takes and prints.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("n", metavar="N", nargs="*", type=int, default=[30], help="0 to 20000 (30)")
+    parser.add_argument("n", nargs="*", type=int, default=[30], help="0 to 20000 (default: 30)")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="default: 10 s")
     args = parser.parse_args()
     if not args.timeout > 0:
