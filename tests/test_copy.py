@@ -11,7 +11,7 @@ README = (ROOT / "README.md").read_text()
 def changed(script):
     """Return the script, with what says Change replaced by the next lines of the example."""
     (example,) = re.findall(rf"```python\n# {script}\n(.+?)```", README, re.DOTALL)
-    imports, *pieces = example.splitlines()
+    imports, *pieces = (line for line in example.splitlines() if line.strip() != "...")
     lines, new = (ROOT / script).read_text().splitlines(), []
     lines.insert(lines.index("import contextlib"), imports)
     while lines:
@@ -62,9 +62,9 @@ def test_copy_computes_a_power(copy, start, ask):
 
 def test_copy_refuses_what_it_cannot_read_and_what_is_out_of_bounds(copy, start, ask):
     server = start(copy / "rpc_server.py", cwd=copy).awaits_requests()
-    for exponent, words in ("1001", "send an exponent of 1000 at most"), ("[]", "send [base, exp"):
+    for exponent, words in ("1001", "send an exponent from 0 to 1000"), ("[]", "send [base, exp"):
         assert f"RpcError: {words}" in ask("2", exponent)
-    server.expect_exact(" [!] refused b'[2, 1001]': send an exponent of 1000 at most\n")
+    server.expect_exact(" [!] refused b'[2, 1001]': send an exponent from 0 to 1000\n")
 
 
 def test_mistake_in_the_copy_is_an_error_reply(copy, start, ask):
