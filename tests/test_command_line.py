@@ -57,7 +57,7 @@ def test_client_says_in_one_line_and_at_once_what_failed(run_client, broker, cha
 
     nowhere = "amqp://guest:guest@localhost:1/%2F"
     fails("localhost:1 refuses connections: is RabbitMQ running?", "--timeout", 60, url=nowhere)
-    address = broker.base_url.rpartition("@")[2].partition("/")[0]
+    (address,) = re.findall(r"[\w.]+:\d+", broker.base_url)
     fails(f"there is no rpc_queue on {address}: start a server", "--timeout", 60)
     channel.queue_declare("rpc_queue", durable=True)
     fails("no answer within 0.2 s: no server is consuming", "--timeout", 0.2)
