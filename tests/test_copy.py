@@ -34,41 +34,41 @@ def changed(script):
 
 @pytest.fixture
 def copy(tmp_path, channel):
-    """A folder with the README's example: a copy of the scripts that computes powers."""
+    """A folder with the README's example: a copy of the scripts that adds two numbers."""
     for script in ("rpc_server.py", "rpc_client.py"):
         (tmp_path / script).write_text(changed(script))
     yield tmp_path
-    channel.queue_delete("power_queue")
+    channel.queue_delete("add_queue")
 
 
 @pytest.fixture
 def ask(copy, start, monkeypatch):
-    """Return what the copy's client prints when it asks for the power of such numbers."""
+    """Return what the copy's client prints when it asks for the sum of such numbers."""
     monkeypatch.setattr("scripts.ROOT", copy)  # or the copy would import the scripts themselves
 
     def ask(*numbers):
-        code = f"from rpc_client import *\nprint(PowerRpcClient().call({', '.join(numbers)}))"
+        code = f"from rpc_client import *\nprint(AddRpcClient().call(*{numbers!r}))"
         return start("-c", code, cwd=copy).read()
 
     return ask
 
 
-def test_copy_computes_a_power(copy, start, ask):
+def test_copy_adds_two_numbers(copy, start, ask):
     server = start(copy / "rpc_server.py", cwd=copy).awaits_requests()
-    assert start(copy / "rpc_client.py", cwd=copy).read() == "1024\n"
-    server.expect_exact(" [.] power(2, 10)")
-    assert ask("-3", "3") == "-27\n"
+    assert start(copy / "rpc_client.py", cwd=copy).read() == "2.5\n"
+    server.expect_exact(" [.] add(0.5, 2.0)")
+    assert ask(-3, 3) == "0.0\n"
 
 
-def test_copy_refuses_what_it_cannot_read_and_what_is_out_of_bounds(copy, start, ask):
+def test_copy_refuses_what_it_cannot_read_and_what_is_too_long(copy, start, ask):
     server = start(copy / "rpc_server.py", cwd=copy).awaits_requests()
-    for exponent, words in ("1001", "send an exponent from 0 to 1000"), ("[]", "send [base, exp"):
-        assert f"RpcError: {words}" in ask("2", exponent)
-    server.expect_exact(" [!] refused b'[2, 1001]': send an exponent from 0 to 1000\n")
+    for b, words in ([], "send [a, b] in JSON"), ("1" * 1000, "send 1000 bytes at most"):
+        assert f"RpcError: {words}" in ask(1, b)
+    server.expect_exact(" [!] refused b'[1, []]': send [a, b] in JSON\n")
 
 
 def test_mistake_in_the_copy_is_an_error_reply(copy, start, ask):
     script = copy / "rpc_server.py"
-    script.write_text(script.read_text().replace("return base**exponent", "return base / 0"))
+    script.write_text(script.read_text().replace("return a + b", "return a / 0"))
     start(script, cwd=copy).awaits_requests()
-    assert "RpcError: ZeroDivisionError: division by zero" in ask("2", "10")
+    assert "RpcError: ZeroDivisionError: float division by zero" in ask(2, 10)
