@@ -52,7 +52,7 @@ def compute(body: bytes) -> bytes:
 def answer(body):
     """Return the reply to a request and its AMQP type: "error" if it was refused or failed."""
     try:
-        return compute(body), None
+        return b"" + compute(body), None  # what is not bytes fails here, not when it is published
     except Refused as refusal:
         text = str(refusal)
         log.warning(" [!] refused %r: %s", body[:40], text)

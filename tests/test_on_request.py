@@ -22,6 +22,7 @@ MISTAKES = [
     ("def fib(): return 1", "TypeError: "),
     ("fib = None", "TypeError: "),
     ("rpc_server.MAX_N = None", "TypeError: "),
+    ("rpc_server.compute = lambda body: {}", "TypeError: "),
     ("rpc_server.log.addFilter(lambda line: 'fib' not in line.msg or 1 / 0)", "ZeroDivision"),
 ]
 KINDS = {
