@@ -24,7 +24,6 @@ COLOURS = '{"themeVariables": {"xyChart": {"plotColorPalette": "red, blue, gray"
 
 FLOOR_QUEUE = {**OLDER_QUEUE, "queue": "floor_queue"}
 spawn = multiprocessing.get_context("spawn")
-
 pytestmark = pytest.mark.timeout(600)
 
 

@@ -7,7 +7,6 @@ from brokers import run
 from scripts import ROOT, environment
 
 pytestmark = pytest.mark.interop
-
 INTEROP = ROOT / "tests/interop"
 PEERS = {
     "amqplib": ("node", "peer.js", "apt-get install npm && npm install --prefix tests/interop"),
