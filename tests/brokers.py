@@ -110,7 +110,7 @@ class OwnBroker(Broker):
         return ends_with(self.start)
 
     def queues(self):
-        return self.ctl("list_queues", "name").split()
+        return dict(map(str.split, self.ctl("list_queues", "name", "messages").splitlines()))
 
     def listen_with_tls(self, folder, port):
         folder = self.take_files(folder)
