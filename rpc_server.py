@@ -28,7 +28,7 @@ stopping = False  # SIGTERM or Ctrl-C has come
 
 
 class Refused(Exception):
-    """The request is malformed: its caller gets these words."""
+    """Raise it for a bad request: its message is the reply, and costs one line of the log."""
 
 
 # Change: the function. A request may be computed more than once, so it has to be idempotent.
@@ -93,7 +93,7 @@ def connect(url):
 def serve(url):
     """Connect, declare, serve until a signal; AMQPError if the connection or the queue is lost."""
     with connect(url) as connection:
-        # Durable, as RabbitMQ 4.3 refuses transient shared queues. The broker chooses the type.
+        # Durable, as RabbitMQ 4.3 refuses transient shared queues. The broker chooses their type.
         with contextlib.suppress(ChannelClosedByBroker):  # refused: the queue is served as it is
             connection.channel().queue_declare(queue=QUEUE, durable=True)
         channel = connection.channel()  # a new one, as a refusal closes the first
@@ -103,7 +103,7 @@ def serve(url):
         while not stopping:  # start_consuming() does not look at `stopping`
             if channel.is_closed:
                 raise AMQPError("channel closed: see RabbitMQ's log")
-            if not channel.consumer_tags:  # RabbitMQ cancelled the consumer: the channel stays
+            if not channel.consumer_tags:  # RabbitMQ has cancelled the consumer, not the channel
                 raise AMQPError(f"{QUEUE} was deleted, or a request outlasted the consumer_timeout")
             connection.process_data_events(time_limit=1)
 
@@ -114,7 +114,7 @@ def stop(signum, frame):
     stopping = True
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with contextlib.suppress(OSError):  # os.write(), as a logger may hold its lock
+    with contextlib.suppress(OSError):  # os.write(), as print() is not reentrant
         os.write(1, b" [!] ending after any request in hand; a second signal ends it at once\n")
 
 
