@@ -199,7 +199,7 @@ def test_second_address_is_reached_if_the_first_is_silent(unreachable, broker, m
         FibonacciRpcClient(broker.url(), timeout=1).close()
 
 
-@pytest.mark.parametrize("timeout", [0.2, 0, -1])
+@pytest.mark.parametrize("timeout", [1, 0, -1])
 @pytest.mark.parametrize("answers", range(CLIENT_HANDSHAKE))  # wherever the broker freezes
 def test_client_is_made_in_time_or_not_and_then_leaves_nothing(relay, answers, timeout):
     way = relay(answers)
