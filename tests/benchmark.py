@@ -107,7 +107,6 @@ def test_benchmark(broker, servers):
         median = statistics.median(times) / statistics.median(base)
         p99 = statistics.quantiles(times, n=100)[98] / statistics.quantiles(base, n=100)[98]
         print(f"| {pair.name} | {median:.2f} | {p99:.2f} | {cpu:.0%} |")
-
     lines = {pair: [] for pair in PAIRS[:3]}
     for clients in CLIENTS:
         rates = {pair: [] for pair in lines}

@@ -16,7 +16,7 @@ CONNECTION_CLOSE = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
 
 
 class Relay:
-    """Passes so many answers of the broker, then nothing until `revived` is set."""
+    """Passes so many answers, then none until `revived` is set; `last` went to the broker last."""
 
     def __init__(self, broker, answers):
         self.address, self.answers = broker.address, answers

@@ -67,7 +67,8 @@ def test_down_keeps_queues_with_what_waits_in_them_and_down_v_does_not(compose, 
         assert broker.queues().get("kept") == messages
 
 
-def test_client_asks_three_servers(compose):
+def test_client_asks_three_servers_and_without_no_deps_two_of_them_end(compose):
     compose("up -d --wait --scale server=3 server")
-    assert " [.] Got 832040" in compose("run --rm --no-deps client")
-    assert [line["Service"] for line in containers(compose)].count("server") == 3
+    for option, left in ("--no-deps", 3), ("", 1):
+        assert " [.] Got 832040" in compose(f"run --rm {option} client")
+        assert [line["Service"] for line in containers(compose)].count("server") == left

@@ -69,7 +69,7 @@ def test_server_pauses_for_a_second_and_a_half_at_most_and_not_in_step_with_othe
     pauses = []
     for server in [start("-c", code, url="amqp://guest:guest@localhost:1/%2F") for _ in range(2)]:
         for _ in range(20):
-            server.expect(r"localhost:1 refuses .+; next attempt in (\d\.\d) s\n(\d\.\d+) s\n")
+            server.expect(r" \[!\] localhost:1 refuses [^\n]+ in (\d\.\d) s\n(\d\.\d+) s\n")
             pauses.append(float(server.match[2]))
             assert float(server.match[1]) == round(pauses[-1], 1)
     assert all(0.5 <= pause <= 1.5 for pause in pauses)
