@@ -10,6 +10,8 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 import pika
@@ -17,8 +19,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
-QUEUE = "rpc_queue"  # Change: each function has a queue of its own.
-MAX_N = 20_000  # Change: fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
+MAX_N = 20_000  # fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
 HEARTBEAT_SECONDS = 600  # how long a function may take: pika sends no heartbeats meanwhile
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}  # s, s, ms
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # between two attempts to connect
@@ -31,7 +32,6 @@ class Refused(Exception):
     """Raise it for a bad request: its message is the reply, and costs one line of the log."""
 
 
-# Change: the function. A request may be computed more than once, so it has to be idempotent.
 def fib(n: int) -> int:
     """Return the Fibonacci number F(n), exact."""
     a, b = 0, 1
@@ -40,8 +40,8 @@ def fib(n: int) -> int:
     return a
 
 
-# Change: from the bytes of a request to the bytes of its reply.
 def compute(body: bytes) -> bytes:
+    """Return fib(n) in decimal digits, for n in decimal digits."""
     if not body.isdigit() or len(body) > len(str(MAX_N)) or int(body) > MAX_N:
         raise Refused(f"send a whole number from 0 to {MAX_N} as decimal digits")
     n = int(body)
@@ -49,10 +49,13 @@ def compute(body: bytes) -> bytes:
     return b"%d" % fib(n)
 
 
-def answer(body):
+def answer(function, body):
     """Return the reply to a request and its AMQP type: "error" if it was refused or failed."""
     try:
-        return b"" + compute(body), None  # what is not bytes fails here, not when it is published
+        response = function(body)
+        if not isinstance(response, bytes):
+            raise TypeError(f"the function returned {type(response).__name__}, not bytes")
+        return response, None
     except Refused as refusal:
         text = str(refusal)
         log.warning(" [!] refused %r: %s", body[:40], text)
@@ -62,12 +65,12 @@ def answer(body):
     return text[:200].encode(errors="backslashreplace"), "error"
 
 
-def on_request(ch, method, props, body):
+def on_request(function, ch, method, props, body):
     """Reply, then acknowledge: after a crash, RabbitMQ redelivers the request to another server."""
-    if method.redelivered:  # acknowledged first, so that it crashes no third server
+    if method.redelivered:  # acknowledge first, so that it crashes no third server
         log.warning(" [!] redelivered, since its first server was lost or stopped: %r", body[:40])
         ch.basic_ack(delivery_tag=method.delivery_tag)
-    response, kind = answer(body)
+    response, kind = answer(function, body)
     ch.basic_publish(
         exchange="",
         routing_key=props.reply_to or "",  # without reply_to, RabbitMQ drops the reply
@@ -82,7 +85,7 @@ def connect(url):
     """Return a connection to the node that `url` names, or raise ConnectionError."""
     try:
         node = pika.URLParameters(url)  # each time anew, as certificates are renewed
-        node.connection_attempts = 1  # main() tries again
+        node.connection_attempts = 1  # serve() tries again
         node.heartbeat = HEARTBEAT_SECONDS if node.heartbeat is None else node.heartbeat
         node.tcp_options = node.tcp_options or KEEPALIVE  # finds a dead network in a minute
         return pika.BlockingConnection(node)
@@ -90,21 +93,23 @@ def connect(url):
         raise ConnectionError(error) from error
 
 
-def serve(url):
+def serve_node(url, queue, function):
     """Connect, declare, serve until a signal; AMQPError if the connection or the queue is lost."""
     with connect(url) as connection:
-        # Durable, as RabbitMQ 4.3 refuses transient shared queues. The broker chooses their type.
-        with contextlib.suppress(ChannelClosedByBroker):  # refused: the queue is served as it is
-            connection.channel().queue_declare(queue=QUEUE, durable=True)
-        channel = connection.channel()  # a new one, as a refusal closes the first
+        # Durable, as RabbitMQ may deny transient shared queues. The broker chooses the type.
+        try:
+            connection.channel().queue_declare(queue=queue, durable=True)
+        except ChannelClosedByBroker as error:
+            log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
+        channel = connection.channel()  # a new one, as the broker closes one that it refuses
         channel.basic_qos(prefetch_count=1)
-        channel.basic_consume(queue=QUEUE, on_message_callback=on_request)
+        channel.basic_consume(queue=queue, on_message_callback=partial(on_request, function))
         log.info(" [x] Awaiting RPC requests")
         while not stopping:  # start_consuming() does not look at `stopping`
             if channel.is_closed:
                 raise AMQPError("channel closed: see RabbitMQ's log")
             if not channel.consumer_tags:  # RabbitMQ has cancelled the consumer, not the channel
-                raise AMQPError(f"{QUEUE} was deleted, or a request outlasted the consumer_timeout")
+                raise AMQPError(f"{queue} was deleted, or a request outlasted the consumer_timeout")
             connection.process_data_events(time_limit=1)
 
 
@@ -125,12 +130,17 @@ def explain(error):
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
         return "does not answer: is RabbitMQ overloaded, or the network down?"
     if re.search("indicated EOF|EOFError|ConnectionReset|BrokenPipe|getpeername", repr(error)):
-        return "closed the connection: is RabbitMQ still starting, or going down?"
+        return "closed the connection: is RabbitMQ starting or stopping, or was a heartbeat missed?"
     return f"failed: {str(error) or repr(error)}"
 
 
-def main() -> None:
-    """Serve until SIGTERM or Ctrl-C; if that fails, say why, and try the next node of AMQP_URL."""
+def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
+    """Serve until SIGTERM or Ctrl-C; if that fails, say why, and try the next node of AMQP_URL.
+
+    `function` takes the bytes of a request and returns those of the reply, or raises Refused. It
+    has to be idempotent: a request may be computed more than once. serve() wants the main thread of
+    a process of its own: it sets up signals and logging, and exits with 1 for a malformed AMQP_URL.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each failure in thirty lines
     signal.signal(signal.SIGTERM, stop)
@@ -146,7 +156,7 @@ def main() -> None:
 
     for url in itertools.cycle(urls):
         try:
-            serve(url)
+            serve_node(url, queue, function)
         except (AMQPError, ConnectionError) as error:
             address = urlsplit(url).netloc.rpartition("@")[2]
             pause = random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS)  # not in step with others
@@ -157,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve("rpc_queue", compute)

@@ -119,7 +119,8 @@ def start_server(start):
 
     def start_server(patch="", url=None):
         before = "import os, signal, sys, time, rpc_server\ncompute = fib = rpc_server.fib"
-        code = f"{before}\n{patch}\nrpc_server.fib = fib\nrpc_server.main()"
+        after = "rpc_server.fib = fib\nrpc_server.serve('rpc_queue', rpc_server.compute)"
+        code = f"{before}\n{patch}\n{after}"
         argv = ("-c", code) if patch else ("rpc_server.py",)
         return start(*argv, url=url).awaits_requests()
 

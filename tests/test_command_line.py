@@ -89,7 +89,7 @@ def test_empty_amqp_url_names_the_default_broker(broker, start_server, monkeypat
 
 def test_server_serves_on_when_the_disk_is_full(start, rpc_queue, client):
     full = "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
-    start("-c", f"import os, rpc_server\n{full}\nrpc_server.main()")
+    start("-c", f"import os, rpc_server\n{full}\nrpc_server.serve('rpc_queue', rpc_server.compute)")
     for _ in range(3):
         assert client.call(30) == 832040
 

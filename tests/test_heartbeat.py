@@ -16,6 +16,12 @@ def test_function_may_outlast_the_heartbeats_of_the_broker(own_broker, start_ser
     assert "next attempt" not in server.before
 
 
+def test_server_says_that_a_function_outlasted_the_heartbeat(broker, start_server, channel):
+    server = start_server("fib = lambda n: time.sleep(5) or n", broker.url(heartbeat=1))
+    send_request(channel, b"30")
+    server.expect("closed the connection: .+ or was a heartbeat missed\\?; next attempt in ")
+
+
 @pytest.mark.parametrize(
     ("query", "seconds", "options"),
     [

@@ -8,7 +8,7 @@ from relay import NEVER_DEAD
 HASTY = """
 import rpc_server
 rpc_server.MIN_PAUSE_SECONDS = rpc_server.MAX_PAUSE_SECONDS = 0.1
-rpc_server.main()"""
+rpc_server.serve('rpc_queue', rpc_server.compute)"""
 TROUBLES = [  # what the server says, and commands that mend this and leave the next trouble
     ("ACCESS_REFUSED", "add_user late s3cret"),
     ("vhost late not found", "add_vhost late"),
@@ -65,7 +65,7 @@ def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(rel
 
 def test_server_pauses_for_a_second_and_a_half_at_most_and_not_in_step_with_others(start):
     sleep = "time.sleep = lambda seconds: print(f'{seconds:.5f} s', flush=True)"
-    code = f"import rpc_server, time\n{sleep}\nrpc_server.main()"
+    code = f"import rpc_server, time\n{sleep}\nrpc_server.serve('rpc_queue', rpc_server.compute)"
     pauses = []
     for server in [start("-c", code, url="amqp://guest:guest@localhost:1/%2F") for _ in range(2)]:
         for _ in range(20):
