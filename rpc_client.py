@@ -1,60 +1,66 @@
 """RPC client; AMQP_URL names the broker. See rabbitmq.com/tutorials/tutorial-six-python."""
 
 import argparse
-import concurrent.futures
 import contextlib
 import os
 import re
+import ssl
 import threading
 import time
 import uuid
+from concurrent import futures
+from typing import Self
 from urllib.parse import urlsplit
 
 import pika
+from pika.exceptions import AMQPError
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
-QUEUE = "rpc_queue"  # Change: each function has a queue of its own.
 TIMEOUT_SECONDS = 10.0
-RETRY_SECONDS = 0.25  # before each further attempt to connect
+RETRY_SECONDS = 0.5  # between two attempts, and the least time that is left for one
 GRACE_SECONDS = 0.4  # for asking the broker why there is no reply, and for closing
 MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.com/docs/ttl)
 
 
 class RpcError(Exception):
-    """The refusal or failure of the server, in its words; or a reply that is not a result."""
+    """The server refused the request or failed: its own words."""
 
 
 class NoServerError(RpcError):
     """There is no queue for the request: no server has declared it yet, or someone deleted it."""
 
 
-class FibonacciRpcClient:  # Change: name
-    """Calls the servers that consume QUEUE. Make a client in each thread, and after each fork.
+class RpcClient:
+    """Asks the servers that consume `queue`. Make a client in each thread, and after each fork.
 
     `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
     Raises ValueError if it is malformed, ConnectionError if no node answers in time (10 s at most).
+    A call makes attempts until its deadline: each connects if need be, publishes, and waits.
     """
 
-    def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, queue: str, url: str | None = None, timeout: float = TIMEOUT_SECONDS):
+        self.queue = queue
         self.urls = re.split(r"(?i),\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
             for node in self.urls:
                 pika.URLParameters(node)  # raises errors of many types
         except Exception:  # its message may contain the password
             raise ValueError(f"AMQP_URL is malformed: write {URL_FORM}") from None
-        self.calling = False
-        self.connect(timeout)
+        self.corr_id: str | None = None  # there is no call yet
+        self.deadline = time.monotonic() + timeout
+        self._connect()
 
-    def connect(self, seconds):
+    def _connect(self):
         """Connect to the first node that answers within its share of the time."""
-        share = max(0.001, min(seconds, TIMEOUT_SECONDS)) / len(self.urls)  # pika refuses 0
+        share = max(0.001, min(self._time_left(), TIMEOUT_SECONDS)) / len(self.urls)  # no 0 in pika
         reasons = []
         for url in self.urls:
             self.address = urlsplit(url).netloc.rpartition("@")[2]
-            self.lock = threading.Lock()  # in this connection, a step waits for the one before
+            if url.lower().startswith("amqps"):
+                clear_openssl_errors()
             try:
-                opened = within(share, self.lock, self.open, url, share)
+                opened = within(share, self._open, url, share)
                 self.connection, self.channel, self.callback_queue = opened
                 self.blocked = None
                 return
@@ -62,26 +68,20 @@ class FibonacciRpcClient:  # Change: name
                 reasons.append(f"{self.address} {explain(error)}")
         raise ConnectionError("; ".join(reasons))
 
-    def open(self, url, seconds):
-        deadline = time.monotonic() + seconds
+    def _open(self, closing, url, seconds):
+        """Return a connection, a channel, and a callback queue; `self` is left as it is."""
         node = pika.URLParameters(url)  # each time anew, as certificates are renewed
         node.socket_timeout = seconds / 2  # leaves time for the host's second address
         node.stack_timeout = seconds
         node.connection_attempts = 1  # ask() makes the next one
-        node.blocked_connection_timeout = None  # exchange() waits until the call's deadline
-        connection = pika.BlockingConnection(node)
-        try:
-            connection.add_on_connection_blocked_callback(self.on_blocked)
-            connection.add_on_connection_unblocked_callback(self.on_blocked)
-            channel = connection.channel()
-            channel.add_on_return_callback(self.on_return)
-            queue = channel.queue_declare(queue="", exclusive=True).method.queue
-            channel.basic_consume(queue=queue, on_message_callback=self.on_response, auto_ack=True)
-        except pika.exceptions.ChannelClosedByBroker:  # RabbitMQ refused a step
-            connection.close()
-            raise
-        if time.monotonic() > deadline:  # connect() has given up: nobody will use it
-            connection.close()
+        node.blocked_connection_timeout = None  # _attempt() waits until the deadline
+        connection = closing.enter_context(pika.BlockingConnection(node))
+        connection.add_on_connection_blocked_callback(self.on_blocked)
+        connection.add_on_connection_unblocked_callback(self.on_blocked)
+        channel = connection.channel()
+        channel.add_on_return_callback(self.on_return)
+        queue = channel.queue_declare(queue="", exclusive=True).method.queue
+        channel.basic_consume(queue=queue, on_message_callback=self.on_response, auto_ack=True)
         return connection, channel, queue
 
     def on_blocked(self, connection, frame):
@@ -95,125 +95,151 @@ class FibonacciRpcClient:  # Change: name
 
     def on_return(self, ch, method, props, body):
         if self.response is None and self.corr_id == props.correlation_id:
-            self.response = NoServerError(f"there is no {QUEUE} on {self.address}: start a server")
+            reason = f"there is no {self.queue} on {self.address}: start a server"
+            self.response = NoServerError(reason)
 
-    def call(self, n: int, timeout: float = TIMEOUT_SECONDS) -> int:  # Change: types
-        """Return the result within `timeout` seconds; a request lost on the way is sent again.
+    def ask(self, request: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
+        """Return the reply. A request lost on the way is sent again, so it may be computed twice.
 
-        Raises RpcError, NoServerError, TimeoutError with the reason; RuntimeError if calls overlap.
+        Keep it small: publishing has no time limit. Raises RpcError, NoServerError; TimeoutError
+        with the reason, at most GRACE_SECONDS after `timeout`; RuntimeError if calls overlap.
         """
-        request = str(n).encode()  # Change: to bytes. Keep it small: publishing has no time limit.
-        if self.calling:
+        corr_id = str(uuid.uuid4())
+        if self.corr_id is not None:
             raise RuntimeError("another call is under way: make a client for each thread")
         try:
-            self.calling = True  # not a lock: Ctrl-C could leave it held
-            response = self.ask(request, timeout)
+            self.corr_id, self.response, self.reason = corr_id, None, "there was no time for it"
+            self.deadline = time.monotonic() + timeout
+            response = self._retry(request, self.deadline - min(RETRY_SECONDS, timeout / 2))
+            if response is None:
+                time.sleep(self._time_left())  # else a caller in a loop would hammer the broker
+                raise TimeoutError(f"no answer within {timeout:g} s: {self.reason}")
+            if isinstance(response, RpcError):
+                raise response
+            return response
         finally:
-            self.calling = False
-        try:
-            return int(response)  # Change: from bytes to the result.
-        except ValueError:  # Change: what the conversion above raises.
-            raise RpcError(f"not a number: {response[:99]!r}") from None  # Change: words
+            self.corr_id = None
 
-    def ask(self, request, timeout):
-        """Connect if need be, and exchange; after a loss, again. Return the reply."""
-        deadline = time.monotonic() + timeout
-        self.response, self.corr_id = None, str(uuid.uuid4())
-        reason, pause = "there was no time to connect", 0.0
-        while self.response is None and time.monotonic() < deadline:
+    def _retry(self, request, last_start):
+        """Make attempts until one is not lost; one after `last_start` could only time out."""
+        while time.monotonic() < last_start:
+            pause = 0 if self.connection else RETRY_SECONDS  # idle connections are often lost
             try:
-                if self.connection is None:
-                    self.connect(deadline - time.monotonic())
-                self.exchange(request, deadline)
-            except ConnectionError as error:  # connect() reached no node
-                reason = str(error)
-            except pika.exceptions.AMQPError as error:  # the connection is lost
-                reason = f"{self.address} {explain(error)}"
+                return self._attempt(request)
+            except ConnectionError as error:  # no node was reached
+                self.reason = str(error)
+            except AMQPError as error:  # the connection is lost
+                self.reason = f"{self.address} {explain(error)}"
                 self.close()
             except BaseException:  # Ctrl-C or a task queue's time limit has interrupted pika
                 self.close()
                 raise
-            if self.connection is None:
-                time.sleep(pause)  # not the first time: an idle connection is often lost
-                pause = RETRY_SECONDS
-        if self.response is None:
-            reason = self.diagnose() if self.connection else reason
-            raise TimeoutError(f"no answer within {timeout:g} s: {reason}")
-        if isinstance(self.response, Exception):
-            raise self.response
-        return self.response
+            time.sleep(min(pause, self._time_left()))
 
-    def exchange(self, request, deadline):
-        """Publish, then wait for the reply, until the deadline."""
-        while self.blocked and time.monotonic() < deadline:  # RabbitMQ reads nothing meanwhile
-            self.wait(deadline)
-        if (seconds := deadline - time.monotonic()) > 0:
+    def _attempt(self, request):
+        """Connect if need be, publish, and wait; return the response, or None at the deadline."""
+        if self.connection is None:
+            self._connect()
+        while self.blocked and self._time_left():  # RabbitMQ reads nothing meanwhile
+            self.connection.process_data_events(time_limit=self._time_left())
+        if self._time_left():
             self.channel.basic_publish(
                 exchange="",
-                routing_key=QUEUE,
+                routing_key=self.queue,
                 properties=pika.BasicProperties(
                     reply_to=self.callback_queue,
                     correlation_id=self.corr_id,
-                    expiration=str(int(min(seconds * 1000, MAX_EXPIRATION_MS))),
+                    expiration=str(int(min(self._time_left() * 1000, MAX_EXPIRATION_MS))),
                 ),
                 body=request,
                 mandatory=True,  # without a queue, RabbitMQ returns it to on_return()
             )
-        while self.response is None and time.monotonic() < deadline:
-            self.wait(deadline)
+        while self.response is None and self._time_left():
+            if not self.channel.consumer_tags:  # no reply can come
+                raise AMQPError("the channel or its queue is gone: see RabbitMQ's log")
+            self.connection.process_data_events(time_limit=self._time_left())
+        if self.response is None:
+            self.reason = self._diagnose()
+        return self.response
 
-    def wait(self, deadline):
-        self.connection.process_data_events(time_limit=max(0, deadline - time.monotonic()))
-        if not self.channel.consumer_tags:  # no reply can come
-            raise pika.exceptions.AMQPError("the channel or its queue is gone: see RabbitMQ's log")
+    def _time_left(self):
+        return max(0, self.deadline - time.monotonic())
 
-    def diagnose(self):
-        """Return why a connected client has no reply, as the broker tells it."""
+    def _diagnose(self):
+        """Return why there is no response, as the broker tells it."""
         if self.blocked:
             return f"the broker blocks publishers: {self.blocked}"
+        connection, self.connection = self.connection, None  # back only if RabbitMQ answers
+
+        def count(closing):
+            closing.enter_context(connection)
+            return self.channel.queue_declare(queue=self.queue, passive=True).method
+
         try:
-            seen = within(GRACE_SECONDS, self.lock, self.channel.queue_declare, QUEUE, passive=True)
+            seen = within(GRACE_SECONDS, count)
         except ConnectionError as error:
-            self.close()
             return f"{self.address} {explain(error)}"
-        except BaseException:  # a thread may still be in the connection
-            self.close()
-            raise
-        servers, requests = seen.method.consumer_count, seen.method.message_count
-        if servers == 0:
+        self.connection = connection
+        if seen.consumer_count == 0:
             return "no server is consuming"
-        lost = "a server may be computing it, or have lost it: see its log"
-        return f"servers consuming: {servers}, requests waiting: {requests}; {lost}"
+        counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
+        return f"{counts}; all were busy, or one still computes it, or has lost it: see its log"
 
     def close(self) -> None:
         """Close the connection, within GRACE_SECONDS; a later call makes a new one."""
         connection, self.connection = self.connection, None
         if connection:
             with contextlib.suppress(ConnectionError, RuntimeError):  # RuntimeError: in atexit
-                within(GRACE_SECONDS, self.lock, connection.close)
+                within(GRACE_SECONDS, lambda _: connection.close())
 
-    def __enter__(self) -> "FibonacciRpcClient":  # Change: name
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def within(seconds, lock, step, *args, **kwargs):
-    """Run a step in a thread, as pika may hang; ConnectionError if it fails or takes longer."""
-    future = concurrent.futures.Future()
+class FibonacciRpcClient(RpcClient):
+    """Calls the servers that compute fib(n): the tutorial's client."""
+
+    def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
+        super().__init__("rpc_queue", url, timeout)
+
+    def call(self, n: int, timeout: float = TIMEOUT_SECONDS) -> int:
+        """Return fib(n). Raises what ask() raises, and ValueError if the reply is no number."""
+        return int(self.ask(str(n).encode(), timeout))
+
+
+def within(seconds, step, *args):
+    """Return what step(closing, *args) returns; ConnectionError if it fails or takes longer.
+
+    The step runs in a thread, as pika may hang. It enters its connection into `closing`: the thread
+    closes it, unless the step was in time. So no two threads ever work on one connection.
+    """
+    future, closing, caller_is_done = futures.Future(), contextlib.ExitStack(), threading.Event()
 
     def run():
-        try:
-            with lock:  # an earlier step may still hang in the connection
-                future.set_result(step(*args, **kwargs))
-        except Exception as error:  # pika raises many types while it connects
-            future.set_exception(ConnectionError(error))
+        with contextlib.suppress(Exception), closing:  # closing may fail, too
+            try:
+                future.set_result(step(closing, *args))
+            except Exception as error:  # pika raises many types while it connects
+                future.set_exception(ConnectionError(error))
+            caller_is_done.wait()
 
-    threading.Thread(target=run, daemon=True).start()
-    if not concurrent.futures.wait([future], seconds).done:
-        raise ConnectionError(TimeoutError())  # explain() puts it into words
-    return future.result()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+        if not futures.wait([future], seconds).done:
+            raise ConnectionError(TimeoutError())  # explain() puts it into words
+        result = future.result()
+        closing.pop_all()  # empty, it closes nothing: the connection is the caller's
+        return result
+    finally:  # also if Ctrl-C or a task queue's time limit ends the wait
+        caller_is_done.set()
+
+
+def clear_openssl_errors():
+    """Or a lost connection's error ends the next one: github.com/python/cpython/issues/148594."""
+    ssl.create_default_context()  # clears them, as it loads the system's certificates
 
 
 def explain(error):
@@ -223,11 +249,10 @@ def explain(error):
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
         return "does not answer: is RabbitMQ overloaded, or the network down?"
     if re.search("indicated EOF|EOFError|ConnectionReset|BrokenPipe|getpeername", repr(error)):
-        return "closed the connection: is RabbitMQ still starting, or going down?"
+        return "closed the connection: is RabbitMQ starting or stopping, or was a heartbeat missed?"
     return f"failed: {str(error) or repr(error)}"
 
 
-# Change: what the command line takes and prints.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("n", nargs="*", type=int, default=[30], help="0 to 20000 (default: 30)")

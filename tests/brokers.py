@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -30,6 +31,19 @@ def wait_until(seconds, condition):
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def takes(seconds):
+    """The block takes this long, and less than a second more."""
+    start = time.monotonic()
+    yield
+    assert seconds <= time.monotonic() - start < seconds + 1
+
+
+def steps():
+    """Return the threads of within() that have not ended."""
+    return {thread for thread in threading.enumerate() if "(run)" in thread.name}
 
 
 def ends_with(call, *args):
@@ -206,9 +220,9 @@ def find_broker(request):
         files = request.getfixturevalue("docker_compose_file")
         project = request.getfixturevalue("docker_compose_project_name")
 
-        def compose(command, *args):
-            options = ["-p", project, *(word for file in files for word in ("-f", file))]
-            return run("docker", "compose", *options, *command.split(), *args)
+        def compose(command, *args, files=files, **options):
+            of = ["-p", project, *(word for file in files for word in ("-f", file))]
+            return run("docker", "compose", *of, *command.split(), *args, **options)
 
         return ComposeBroker(compose, project)
     if RABBITMQ.exists():

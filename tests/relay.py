@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 
 import pika
 from brokers import OwnBroker
@@ -19,11 +20,12 @@ class Relay:
     """Passes so many answers, then none until `revived` is set; `last` went to the broker last."""
 
     def __init__(self, broker, answers):
-        self.address, self.answers = broker.address, answers
+        self.address, self.answers, self.delay_seconds = broker.address, answers, 0
         self.dead, self.revived = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sockets, self.connections = [self.listener], 0
-        self.url = OwnBroker(self.listener.getsockname()[1]).base_url
+        self.port = self.listener.getsockname()[1]
+        self.url = OwnBroker(self.port).base_url
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -45,14 +47,14 @@ class Relay:
 
     def answer(self, source, sink):
         with contextlib.suppress(OSError):
-            for _ in range(self.answers):
-                sink.sendall(source.recv(4096))
-            answer = source.recv(4096)
-            self.dead.set()
-            self.revived.wait()
-            while answer:
+            answers = 0
+            while answer := source.recv(4096):
+                answers += 1
+                if answers > self.answers:
+                    self.dead.set()
+                    self.revived.wait()
+                time.sleep(self.delay_seconds)
                 sink.sendall(answer)
-                answer = source.recv(4096)
             sink.shutdown(socket.SHUT_WR)
 
     def cut(self):

@@ -10,7 +10,6 @@ from wire import background, receive, send_reply, waiting
 from rpc_client import RpcError
 
 AMQP_CEILING_MS = 2**32 - 1
-NO_NUMBERS = [b"", b"many", b"\xff", b"3.5", b"9" * 10_000]
 
 
 @pytest.fixture
@@ -77,19 +76,26 @@ def test_client_ignores_the_return_of_an_earlier_request(client, server):
 
 
 @pytest.mark.parametrize(
-    ("kind", "body", "words"),
+    ("body", "words"),
     [
-        ("error", b"", "^$"),
-        ("error", "Größe: 'ß', \"é\" \\".encode(), r"^Größe: 'ß', \"é\" \\$"),
-        ("error", b"\xff\xfe", r"^\\xff\\xfe$"),
-        ("error", b"x" * 100_000, "^x{200}$"),
-        *((None, body, "^not a number: .{,280}$") for body in NO_NUMBERS),
+        (b"", "^$"),
+        ("Größe: 'ß', \"é\" \\".encode(), r"^Größe: 'ß', \"é\" \\$"),
+        (b"\xff\xfe", r"^\\xff\\xfe$"),
+        (b"x" * 100_000, "^x{200}$"),
     ],
 )
-def test_error_reply_and_a_wrong_reply_are_an_rpc_error(begin, channel, kind, body, words):
+def test_error_reply_is_an_rpc_error(begin, channel, body, words):
     call, _, props, _ = begin(30)
-    send_reply(channel, props, body, type=kind)
+    send_reply(channel, props, body, type="error")
     with pytest.raises(RpcError, match=words):
+        call.result(5)
+
+
+@pytest.mark.parametrize("body", [b"", b"many", b"\xff", b"3.5", b"9" * 10_000])
+def test_reply_that_is_no_number_is_a_value_error(begin, channel, body):
+    call, _, props, _ = begin(30)
+    send_reply(channel, props, body)
+    with pytest.raises(ValueError):  # noqa: PT011
         call.result(5)
 
 

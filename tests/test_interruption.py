@@ -7,13 +7,17 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pika
 import pytest
+from brokers import steps, takes, wait_until
+from relay import CONNECTION_CLOSE, NEVER_DEAD
 from wire import waiting
 
 import rpc_client
+from rpc_client import FibonacciRpcClient, RpcClient
 
 OURS, PIKA = rpc_client.__file__, str(Path(pika.__file__).parent)
 THREADS = threading.__file__, concurrent.futures.__path__[0]
@@ -52,28 +56,78 @@ def interrupted(call, files, moment):
     return moments >= moment
 
 
-@pytest.mark.parametrize(
-    ("timeout", "files", "step", "least"),
-    [(10, (OURS,), 1, 10), (1e-9, (OURS, *THREADS), 1, 30), (10, (PIKA,), 7, 300)],
-    ids=["in a call", "in its diagnosis", "in pika"],
-)
-def test_client_interrupted_at_any_moment_calls_again(client, server, timeout, files, step, least):
+def fib_30(client):
+    client.call(30)
+
+
+def moments_after_which_it_calls_again(client, call, files, step):
+    """Interrupt this call at each moment, or at each `step`th; return how many there are."""
     for moment in itertools.count(1, step):
-        if not interrupted(lambda: client.call(30, timeout), files, moment):
-            break
+        if not interrupted(partial(call, client), files, moment):
+            return moment
         start = time.monotonic()
         assert client.call(30, timeout=1) == 832040, moment
         assert time.monotonic() - start < 1, moment
-    assert moment > least
 
 
-def test_time_limit_of_any_type_ends_a_call_and_sends_nothing_again(client, rpc_queue, channel):
+@pytest.mark.parametrize(
+    ("call", "files", "step", "least"),
+    [
+        (fib_30, (OURS,), 1, 10),
+        (fib_30, (PIKA,), 7, 300),
+        (RpcClient._diagnose, (OURS, *THREADS), 1, 30),
+        (RpcClient.close, (OURS, *THREADS), 1, 30),
+    ],
+)
+def test_client_interrupted_at_any_moment_calls_again(client, server, call, files, step, least):
+    assert moments_after_which_it_calls_again(client, call, files, step) > least
+
+
+class TimeLimit(Exception):
+    """As Celery's SoftTimeLimitExceeded and RQ's JobTimeoutException: no BaseException."""
+
+
+STEPS = {  # what hangs once the broker has given so many answers
+    "construct, no answer": (0, lambda client: FibonacciRpcClient(client.urls[0], timeout=60)),
+    "construct, no queue": (4, lambda client: FibonacciRpcClient(client.urls[0], timeout=60)),
+    "connect": (0, lambda client: client.call(30, timeout=60)),
+    "wait": (NEVER_DEAD, lambda client: client.call(30, timeout=60)),
+    "diagnose": (0, lambda client: client.call(30, timeout=0.1)),
+    "close": (0, lambda client: client.close()),
+}
+
+
+@pytest.fixture(params=[TimeLimit(), TimeoutError("the caller's own"), Interrupt()], ids=type)
+def time_limit(request):
+    """An error that a signal's handler raises, half a second after it is set."""
+
     def handler(*_):
-        raise TimeoutError("the caller's own")
+        raise request.param
 
-    before = signal.signal(signal.SIGUSR1, handler)
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-    with pytest.raises(TimeoutError, match=r"^the caller's own$"):
-        client.call(30, timeout=5)
-    signal.signal(signal.SIGUSR1, before)
-    assert waiting(channel) == 1
+    def set_limit():
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        return request.param
+
+    usual = signal.signal(signal.SIGUSR1, handler)
+    yield set_limit
+    signal.signal(signal.SIGUSR1, usual)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_time_limit_ends(step, relay, rpc_queue, channel, start_server, monkeypatch, time_limit):
+    monkeypatch.setattr("rpc_client.GRACE_SECONDS", 60)
+    way, before, (answers, hang) = relay(NEVER_DEAD), steps(), STEPS[step]
+    client = FibonacciRpcClient(way.url)
+    if step == "connect":
+        client.close()
+    way.answers = answers
+    error = time_limit()
+    with takes(0.4), pytest.raises(type(error)) as raised:
+        hang(client)
+    assert raised.value is error
+    assert step != "wait" or waiting(channel) == 1  # nothing is sent again
+    way.answers = NEVER_DEAD
+    way.revived.set()
+    wait_until(3, lambda: way.last[7:11] == CONNECTION_CLOSE and steps() <= before)
+    start_server()
+    assert client.call(30) == 832040

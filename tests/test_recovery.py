@@ -19,7 +19,7 @@ import rpc_client
 import rpc_server
 from rpc_client import FibonacciRpcClient
 
-CLOSED = "closed the connection: is RabbitMQ still starting, or going down?"
+CLOSED = "closed the connection: is RabbitMQ starting or stopping, or was a heartbeat missed?"
 
 
 @pytest.mark.parametrize("how", ["connections_closed", "stopped", "killed", "frozen"])
@@ -125,6 +125,12 @@ def test_server_declares_its_queue_again_when_someone_deletes_it(server, channel
     assert round_trip(channel, b"30")[1] == b"832040"
 
 
-def test_server_that_may_not_declare_the_queue_uses_it(restricted, rpc_queue, client, start_server):
-    start_server(url=restricted("^$", r"^amq\.default$", "^rpc_queue$"))
+def test_server_that_may_not_declare_a_queue_says_so_and_uses_it(
+    restricted, channel, client, start
+):
+    server = start("rpc_server.py", url=restricted("^$", r"^amq\.default$", "^rpc_queue$"))
+    server.expect(r"\n \[!\] declaring rpc_queue failed: \(403, .+; it is served as it is\n")
+    server.expect(r"^ \[!\] .+ failed: \(404, .+; next attempt in ")
+    channel.queue_declare("rpc_queue", durable=True)
+    server.awaits_requests()
     assert client.call(30) == 832040
