@@ -1,12 +1,23 @@
 """docker-compose.yml as its user runs it."""
 
 import json
+import os
 import time
+from functools import partial
 
 import pika
 import pytest
-from brokers import ComposeBroker
+from brokers import ComposeBroker, ends_with, run
 
+SLOW = """ # as on a slow disk: health checks come before the broker has its Erlang cookie
+services:
+  rabbitmq:
+    image: slow-rabbitmq
+    build:
+      dockerfile_inline: |
+        FROM rabbitmq:4-management
+        RUN sed -i '2i sleep 4' /opt/rabbitmq/sbin/rabbitmq-server
+"""
 pytestmark = pytest.mark.timeout(600)  # it may have to build an image
 
 
@@ -23,14 +34,12 @@ def containers(compose):
     return sorted((line for line in map(json.loads, lines)), key=lambda line: line["Name"])
 
 
-def test_broker_and_servers_come_back_and_the_image_is_built_once_for_any_queue(compose):
-    config = compose("--profile demo config --format json")
-    services = json.loads(config)["services"]
+def test_broker_and_servers_come_back_and_the_image_is_built_once(compose):
+    services = json.loads(compose("--profile demo config --format json"))["services"]
     kept = [name for name, service in services.items() if service.get("restart")]
     assert kept == ["rabbitmq", "server"]
     assert {services[name]["restart"] for name in kept} == {"unless-stopped"}
     assert [name for name, service in services.items() if "build" in service] == ["server"]
-    assert "rpc_queue" not in config
 
 
 def test_up_starts_the_broker_alone_and_for_this_machine_alone(compose):
@@ -72,3 +81,16 @@ def test_client_asks_three_servers_and_without_no_deps_two_of_them_end(compose):
     for option, left in ("--no-deps", 3), ("", 1):
         assert " [.] Got 832040" in compose(f"run --rm {option} client")
         assert [line["Service"] for line in containers(compose)].count("server") == left
+
+
+def test_slow_broker_starts_without_a_restart(compose, docker_compose_file, tmp_path):
+    (tmp_path / "slow.yml").write_text(SLOW)
+    files = [docker_compose_file[0], str(tmp_path / "slow.yml")]
+    slow = partial(compose, files=files, env={**os.environ, "AMQP_PORT": "0"})
+    project = f"-p slow-{os.getpid()}"
+    for _ in range(3):
+        with ends_with(slow, f"{project} down -v"):
+            slow(f"{project} up -d --wait rabbitmq")
+            container = slow(f"{project} ps -q rabbitmq").strip()
+            assert run("docker", "inspect", "-f", "{{.RestartCount}}", container) == "0\n"
+    run("docker", "image", "rm", "slow-rabbitmq")
