@@ -1,57 +1,57 @@
-"""This pair beside the tutorial's, an older copy and pika's floor, in one run on the test broker.
+"""This pair, on a classic queue and on a quorum queue, beside the tutorial's and an older copy.
 
-All are measured in turn, round by round: a machine is not as fast now as it was a minute ago. The
-floor is a pair that neither computes nor acknowledges nor checks. n is 1: the way is compared.
+All are measured in turn, round by round: a machine is not as fast now as it was a minute ago. n is
+1: the way is compared.
 """
 
 import multiprocessing
+import os
 import statistics
-import subprocess
-import sys
 import time
-from subprocess import DEVNULL
+from typing import ClassVar
 
-import pika
 import pytest
-from scripts import ROOT, environment
-from tutorials import OLDER_QUEUE, OlderClient, RepositoryClient, serve
+from tutorials import OLDER_QUEUE, REPOSITORY_QUEUE, OlderClient, RepositoryClient, serve
 
-from rpc_client import FibonacciRpcClient
+import rpc_server
+from rpc_client import FibonacciRpcClient, RpcClient
 
 ROUNDS, CALLS = 30, 50  # of round trips
 LOAD_ROUNDS, LOAD_SECONDS, CLIENTS = 3, 1.0, (1, 2, 4, 8)  # of calls a second
-COLOURS = '{"themeVariables": {"xyChart": {"plotColorPalette": "red, blue, gray"}}}'
-
-FLOOR_QUEUE = {**OLDER_QUEUE, "queue": "floor_queue"}
+COLOURS = '{"themeVariables": {"xyChart": {"plotColorPalette": "red, orange, blue, gray"}}}'
 spawn = multiprocessing.get_context("spawn")
 pytestmark = pytest.mark.timeout(600)
 
 
-class FloorClient(RepositoryClient):
-    name = "pika's floor"
-    queue = FLOOR_QUEUE
+class ThisClient(RpcClient):
+    name = "this pair"
+    queue: ClassVar = {**OLDER_QUEUE, "queue": "classic_queue"}
+
+    def __init__(self, url):
+        super().__init__(self.queue["queue"], url)
+
+    call = FibonacciRpcClient.call
 
 
-def serve_floor(url, queue):
-    def on_request(ch, method, props, body):
-        answer = pika.BasicProperties(correlation_id=props.correlation_id)
-        ch.basic_publish("", props.reply_to, body, answer)
-
-    channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
-    channel.basic_consume(queue["queue"], on_request, auto_ack=True)
-    channel.start_consuming()
+class QuorumClient(ThisClient):
+    name = "this pair, quorum queue"
+    queue: ClassVar = {**REPOSITORY_QUEUE, "queue": "quorum_queue"}
 
 
-FibonacciRpcClient.name = "this pair"
-SERVERS = {RepositoryClient: serve, OlderClient: serve, FloorClient: serve_floor}
-PAIRS = FibonacciRpcClient, *SERVERS
+def serve_this(url, queue):
+    os.environ["AMQP_URL"] = url
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # its log
+    rpc_server.serve(queue["queue"], rpc_server.compute)
+
+
+THIS_PAIR = dict.fromkeys([ThisClient, QuorumClient], serve_this)
+SERVERS = {**THIS_PAIR, **dict.fromkeys([RepositoryClient, OlderClient], serve)}
 
 
 @pytest.fixture
-def servers(broker, rpc_queue, channel):
+def servers(broker, channel):
     """A server and a queue for each pair."""
-    options = {"cwd": ROOT, "env": environment(broker.url()), "stdout": DEVNULL, "stderr": DEVNULL}
-    processes = [subprocess.Popen([sys.executable, "rpc_server.py"], **options)]
+    processes = []
     for pair, target in SERVERS.items():
         channel.queue_declare(**pair.queue)
         args = broker.url(), pair.queue
@@ -66,8 +66,8 @@ def servers(broker, rpc_queue, channel):
 
 def round_trips(url):
     """Return for each pair its round trips in seconds, and its client's CPU seconds per second."""
-    clients = [pair(url) for pair in PAIRS]
-    times, cpu = {pair: [] for pair in PAIRS}, dict.fromkeys(PAIRS, 0.0)
+    clients = [pair(url) for pair in SERVERS]
+    times, cpu = {pair: [] for pair in SERVERS}, dict.fromkeys(SERVERS, 0.0)
     for client in clients * (ROUNDS + 1):
         cpu_before, before = time.process_time(), len(times[type(client)])
         for _ in range(CALLS):
@@ -107,10 +107,10 @@ def test_benchmark(broker, servers):
         median = statistics.median(times) / statistics.median(base)
         p99 = statistics.quantiles(times, n=100)[98] / statistics.quantiles(base, n=100)[98]
         print(f"| {pair.name} | {median:.2f} | {p99:.2f} | {cpu:.0%} |")
-    lines = {pair: [] for pair in PAIRS[:3]}
+    lines = {pair: [] for pair in SERVERS}
     for clients in CLIENTS:
         rates = {pair: [] for pair in lines}
-        for pair in PAIRS[:3] * LOAD_ROUNDS:
+        for pair in list(SERVERS) * LOAD_ROUNDS:
             rates[pair].append(calls_a_second(pair, broker.url(), clients))
         for pair, line in lines.items():
             line.append(round(statistics.median(rates[pair])))

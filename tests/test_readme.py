@@ -15,13 +15,6 @@ from rpc_client import FibonacciRpcClient, NoServerError
 README = (ROOT / "README.md").read_text()
 
 
-def test_example_runs(server, broker, monkeypatch, capsys):
-    monkeypatch.setenv("AMQP_URL", broker.url())
-    (example,) = re.findall(r"```python\n(import threading\n.+?)```", README, re.DOTALL)
-    exec(example, {})
-    assert capsys.readouterr().out == "832040\n"
-
-
 def test_permissions_suffice_and_let_a_client_take_no_request(own_broker, start_server, rpc_queue):
     for command in re.findall(r"^rabbitmqctl (.+)", README, re.MULTILINE):
         own_broker.ctl(*shlex.split(command))
