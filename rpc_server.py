@@ -96,7 +96,7 @@ def connect(url):
 def serve_node(url, queue, function):
     """Connect, declare, serve until a signal; AMQPError if the connection or the queue is lost."""
     with connect(url) as connection:
-        # Durable, as RabbitMQ may deny transient shared queues. The broker chooses the type.
+        # Durable, as RabbitMQ 4.3 may deny transient shared queues. The broker chooses the type.
         try:
             connection.channel().queue_declare(queue=queue, durable=True)
         except ChannelClosedByBroker as error:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 class ThisClient(RpcClient):
-    name = "this pair"
+    name = "this pair, classic queue (red)"
     queue: ClassVar = {**OLDER_QUEUE, "queue": "classic_queue"}
 
     def __init__(self, url):
@@ -34,7 +34,7 @@ class ThisClient(RpcClient):
 
 
 class QuorumClient(ThisClient):
-    name = "this pair, quorum queue"
+    name = "this pair, quorum queue (orange)"
     queue: ClassVar = {**REPOSITORY_QUEUE, "queue": "quorum_queue"}
 
 

@@ -70,10 +70,17 @@ class Broker:
 
     @property
     def version(self):
-        """What this broker says it is, as (4, 3); the one place where tests learn it."""
+        """What this broker says it is, as (4, 3)."""
         with self.channel() as channel:
             version = channel.connection._impl.server_properties["version"]
         return tuple(map(int, version.split(".")[:2]))
+
+    @property
+    def permits_transient_queues(self):
+        """Does it permit shared queues that are not durable? Releases of 4.3 differ."""
+        with self.channel() as channel, contextlib.suppress(pika.exceptions.AMQPError):
+            channel.queue_declare("transient_queue")
+            return bool(channel.queue_delete("transient_queue"))
 
     @contextlib.contextmanager
     def channel(self):

@@ -12,13 +12,13 @@ from rpc_server import fib
 
 QUORUM = {"x-queue-type": "quorum"}
 REPOSITORY_QUEUE = {"queue": "repository_queue", "durable": True, "arguments": QUORUM}
-OLDER_QUEUE = {"queue": "older_queue", "durable": True}  # theirs is transient: 4.3 refuses that
+OLDER_QUEUE = {"queue": "older_queue", "durable": True}  # theirs is transient: 4.3 may deny it
 
 
 class RepositoryClient:
     """The client of https://github.com/rabbitmq/rabbitmq-tutorials."""
 
-    name = "the tutorial"
+    name = "the tutorial, quorum queue (blue)"
     queue = REPOSITORY_QUEUE
 
     def __init__(self, url):
@@ -46,7 +46,7 @@ class RepositoryClient:
 class OlderClient(RepositoryClient):
     """The client that many programs have: it polls without a pause."""
 
-    name = "an older copy"
+    name = "an older copy, classic queue (gray)"
     queue = OLDER_QUEUE
 
     def wait(self):
