@@ -24,8 +24,7 @@ class Relay:
         self.dead, self.revived = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sockets, self.connections = [self.listener], 0
-        self.port = self.listener.getsockname()[1]
-        self.url = OwnBroker(self.port).base_url
+        self.url = OwnBroker(self.listener.getsockname()[1]).base_url
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):

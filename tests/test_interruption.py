@@ -9,6 +9,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pika
 import pytest
@@ -97,31 +98,19 @@ STEPS = {  # what hangs once the broker has given so many answers
 }
 
 
-@pytest.fixture(params=[TimeLimit(), TimeoutError("the caller's own"), Interrupt()], ids=type)
-def time_limit(request):
-    """An error that a signal's handler raises, half a second after it is set."""
-
-    def handler(*_):
-        raise request.param
-
-    def set_limit():
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-        return request.param
-
-    usual = signal.signal(signal.SIGUSR1, handler)
-    yield set_limit
-    signal.signal(signal.SIGUSR1, usual)
-
-
+@pytest.mark.parametrize(
+    "error", [TimeLimit(), TimeoutError("the caller's"), Interrupt()], ids=type
+)
 @pytest.mark.parametrize("step", STEPS)
-def test_time_limit_ends(step, relay, rpc_queue, channel, start_server, monkeypatch, time_limit):
+def test_time_limit_ends(step, error, relay, rpc_queue, channel, start_server, monkeypatch):
     monkeypatch.setattr("rpc_client.GRACE_SECONDS", 60)
     way, before, (answers, hang) = relay(NEVER_DEAD), steps(), STEPS[step]
     client = FibonacciRpcClient(way.url)
     if step == "connect":
         client.close()
     way.answers = answers
-    error = time_limit()
+    signal.signal(signal.SIGUSR1, mock.Mock(side_effect=error))
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)).start()
     with takes(0.4), pytest.raises(type(error)) as raised:
         hang(client)
     assert raised.value is error

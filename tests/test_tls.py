@@ -22,33 +22,32 @@ def issue(folder):
 
 
 @pytest.fixture
-def tls_port(own_broker, tmp_path):
-    """The port of a TLS listener, whose certificate ca.pem in tmp_path verifies."""
+def way(own_broker, tmp_path, relay):
+    """The way to a TLS listener of the broker, with a URL that verifies its certificate."""
     issue(tmp_path)
-    return own_broker.tls_port(tmp_path)
-
-
-def amqps(port, ca):
-    return f"amqps://guest:guest@localhost:{port}/%2F?ssl_options={{'cafile': '{ca}'}}"
+    way = relay(NEVER_DEAD)
+    way.address = "127.0.0.1", own_broker.tls_port(tmp_path)
+    port = way.listener.getsockname()[1]
+    way.url = f"amqps://guest:guest@localhost:{port}?ssl_options={{'cafile': '{tmp_path}/ca.pem'}}"
+    return way
 
 
 def test_certificates_are_verified_and_read_anew(
-    own_broker, tls_port, tmp_path, start_server, run_client
+    own_broker, way, tmp_path, start_server, run_client
 ):
-    url = amqps(tls_port, tmp_path / "ca.pem")
-    assert "CERTIFICATE_VERIFY_FAILED" in run_client(url=url.partition("?")[0]).stderr
-    server = start_server(url=url)
-    with FibonacciRpcClient(url) as client:
+    assert "CERTIFICATE_VERIFY_FAILED" in run_client(url=way.url.partition("?")[0]).stderr
+    server, ca = start_server(url=way.url), tmp_path / "ca.pem"
+    with FibonacciRpcClient(way.url) as client:
         assert client.call(30) == 832040
         issue(tmp_path)
         own_broker.renew_certificate(tmp_path)
-        renewed = (tmp_path / "ca.pem").read_bytes()
-        (tmp_path / "ca.pem").unlink()
+        renewed = ca.read_bytes()
+        ca.unlink()
         with own_broker.connections_closed():
             server.expect(r"localhost:\d+ failed: \[Errno 2\] No such file .+; next attempt in ")
             with pytest.raises(TimeoutError, match="No such file"):
                 client.call(30, timeout=0.5)
-        (tmp_path / "ca.pem").write_bytes(renewed)
+        ca.write_bytes(renewed)
         server.awaits_requests()
         assert client.call(30) == 832040
 
@@ -58,10 +57,8 @@ def cut_after(publish, way, **kwargs):
     way.cut()
 
 
-def test_connection_that_is_cut_is_made_anew(relay, tls_port, tmp_path, server):
-    way = relay(NEVER_DEAD)
-    way.address = "127.0.0.1", tls_port
-    with FibonacciRpcClient(amqps(way.port, tmp_path / "ca.pem")) as client:
+def test_connection_that_is_cut_is_made_anew_and_so_is_one_that_is_interrupted(way, server):
+    with FibonacciRpcClient(way.url) as client:
         for _ in range(3):
             way.cut()  # while the client is idle
             assert client.call(30, timeout=5) == 832040
