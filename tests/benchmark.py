@@ -16,8 +16,7 @@ from tutorials import OLDER_QUEUE, REPOSITORY_QUEUE, OlderClient, RepositoryClie
 import rpc_server
 from rpc_client import FibonacciRpcClient, RpcClient
 
-ROUNDS, CALLS = 30, 50  # of round trips
-LOAD_ROUNDS, LOAD_SECONDS, CLIENTS = 3, 1.0, (1, 2, 4, 8)  # of calls a second
+ROUNDS, SECONDS, CLIENTS = 5, 1.0, (1, 2, 4, 8)
 COLOURS = '{"themeVariables": {"xyChart": {"plotColorPalette": "red, orange, blue, gray"}}}'
 spawn = multiprocessing.get_context("spawn")
 pytestmark = pytest.mark.timeout(600)
@@ -64,59 +63,37 @@ def servers(broker, channel):
         channel.queue_delete(pair.queue["queue"])
 
 
-def round_trips(url):
-    """Return for each pair its round trips in seconds, and its client's CPU seconds per second."""
-    clients = [pair(url) for pair in SERVERS]
-    times, cpu = {pair: [] for pair in SERVERS}, dict.fromkeys(SERVERS, 0.0)
-    for client in clients * (ROUNDS + 1):
-        cpu_before, before = time.process_time(), len(times[type(client)])
-        for _ in range(CALLS):
-            start = time.perf_counter()
-            client.call(1)
-            times[type(client)].append(time.perf_counter() - start)
-        if before:  # the first round warms up
-            cpu[type(client)] += time.process_time() - cpu_before
-    for client in clients:
-        client.connection.close()
-    return {pair: (t[CALLS:], cpu[pair] / sum(t[CALLS:])) for pair, t in times.items()}
-
-
 def call_for_a_while(pair, url, together):
-    client = pair(url)
+    """Return how long each call took, and the CPU seconds of the client in a second."""
+    client, times = pair(url), []
     client.call(1)
     together.wait()
-    end, count = time.monotonic() + LOAD_SECONDS, 0
-    while time.monotonic() < end:
+    cpu, end = time.process_time(), time.perf_counter() + SECONDS
+    while (start := time.perf_counter()) < end:
         client.call(1)
-        count += 1
+        times.append(time.perf_counter() - start)
     client.connection.close()
-    return count
-
-
-def calls_a_second(pair, url, clients):
-    with spawn.Manager() as manager, spawn.Pool(clients) as pool:
-        each = [(pair, url, manager.Barrier(clients))] * clients
-        return sum(pool.starmap(call_for_a_while, each, chunksize=1)) / LOAD_SECONDS
+    return times, (time.process_time() - cpu) / SECONDS
 
 
 def test_benchmark(broker, servers):
-    measured = round_trips(broker.url())
-    base = measured[RepositoryClient][0]
+    runs = {(pair, clients): [] for clients in CLIENTS for pair in SERVERS}
+    for pair, clients in list(runs) * ROUNDS:
+        with spawn.Manager() as manager, spawn.Pool(clients) as pool:
+            each = [(pair, broker.url(), manager.Barrier(clients))] * clients
+            runs[pair, clients] += pool.starmap(call_for_a_while, each, chunksize=1)
+    times = {key: [time for times, _ in run for time in times] for key, run in runs.items()}
     print("\n\n| one client | median | 99 % | client's CPU |\n|---|---|---|---|")
-    for pair, (times, cpu) in measured.items():
-        median = statistics.median(times) / statistics.median(base)
-        p99 = statistics.quantiles(times, n=100)[98] / statistics.quantiles(base, n=100)[98]
+    base = statistics.quantiles(times[RepositoryClient, 1], n=100)
+    for pair in SERVERS:
+        centiles = statistics.quantiles(times[pair, 1], n=100)
+        median, p99 = (centiles[n] / base[n] for n in (49, 98))
+        cpu = statistics.mean(cpu for _, cpu in runs[pair, 1])
         print(f"| {pair.name} | {median:.2f} | {p99:.2f} | {cpu:.0%} |")
-    lines = {pair: [] for pair in SERVERS}
-    for clients in CLIENTS:
-        rates = {pair: [] for pair in lines}
-        for pair in list(SERVERS) * LOAD_ROUNDS:
-            rates[pair].append(calls_a_second(pair, broker.url(), clients))
-        for pair, line in lines.items():
-            line.append(round(statistics.median(rates[pair])))
+    rates = {key: round(len(each) / ROUNDS / SECONDS) for key, each in times.items()}
     print(f"\n```mermaid\n%%{{init: {COLOURS}}}%%\nxychart-beta")
-    print(f'    x-axis "clients" [{", ".join(map(str, CLIENTS))}]')
-    print(f'    y-axis "calls a second" 0 --> {max(map(max, lines.values()))}')
-    for pair, line in lines.items():
-        print(f'    line "{pair.name}" {line}')
+    print(f'    x-axis "clients" {list(CLIENTS)}')
+    print(f'    y-axis "calls a second" 0 --> {max(rates.values())}')
+    for pair in SERVERS:
+        print(f'    line "{pair.name}" {[rates[pair, clients] for clients in CLIENTS]}')
     print("```")

@@ -69,13 +69,6 @@ class Broker:
         return socket.gethostbyname(node.host), node.port
 
     @property
-    def version(self):
-        """What this broker says it is, as (4, 3)."""
-        with self.channel() as channel:
-            version = channel.connection._impl.server_properties["version"]
-        return tuple(map(int, version.split(".")[:2]))
-
-    @property
     def permits_transient_queues(self):
         """Does it permit shared queues that are not durable? Releases of 4.3 differ."""
         with self.channel() as channel, contextlib.suppress(pika.exceptions.AMQPError):

@@ -1,7 +1,6 @@
 """What the client puts on the wire, and what it takes from it."""
 
 import threading
-from unittest import mock
 
 import pika
 import pytest
@@ -106,15 +105,6 @@ def test_second_of_two_calls_that_overlap_is_a_runtime_error(client, begin, chan
     send_reply(channel, props, b"832040")
     assert call.result(5) == 832040
     assert waiting(channel) == 0
-
-
-def test_argument_that_cannot_be_sent_costs_no_connection(client, server):
-    connection, odd = client.connection, mock.MagicMock()
-    odd.__str__.side_effect = ValueError("not serializable")
-    with pytest.raises(ValueError, match="not serializable"):
-        client.call(odd)
-    assert client.call(30) == 832040
-    assert client.connection is connection
 
 
 def test_client_calls_on_after_failures(client, server):

@@ -27,6 +27,7 @@ def way(own_broker, tmp_path, relay):
     issue(tmp_path)
     way = relay(NEVER_DEAD)
     way.address = "127.0.0.1", own_broker.tls_port(tmp_path)
+    own_broker.renew_certificate(tmp_path)  # Docker's broker may know that of another test
     port = way.listener.getsockname()[1]
     way.url = f"amqps://guest:guest@localhost:{port}?ssl_options={{'cafile': '{tmp_path}/ca.pem'}}"
     return way
