@@ -238,8 +238,8 @@ def within(seconds, step, *args):
 
 
 def clear_openssl_errors():
-    """Or a lost connection's error ends the next one: github.com/python/cpython/issues/148594."""
-    ssl.create_default_context()  # clears them, as it loads the system's certificates
+    """Without it, a lost connection's error ends this thread's next one: cpython issue 148594."""
+    ssl.create_default_context()  # to load the system's certificates clears the errors
 
 
 def explain(error):

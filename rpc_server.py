@@ -138,8 +138,8 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
     """Serve until SIGTERM or Ctrl-C; if that fails, say why, and try the next node of AMQP_URL.
 
     `function` takes the bytes of a request and returns those of the reply, or raises Refused. It
-    has to be idempotent: a request may be computed more than once. serve() wants the main thread of
-    a process of its own: it sets up signals and logging, and exits with 1 for a malformed AMQP_URL.
+    has to be idempotent: a request may be computed more than once. Call serve() once, in the main
+    thread of a process of its own: it sets up signals and logging. Exits with 1 on a bad AMQP_URL.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each failure in thirty lines
