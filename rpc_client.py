@@ -53,23 +53,22 @@ class RpcClient:
 
     def _connect(self):
         """Connect to the first node that answers within its share of the time."""
-        share = max(0.001, min(self._time_left(), TIMEOUT_SECONDS)) / len(self.urls)  # no 0 in pika
+        share = max(0.001, min(self._time_left(), TIMEOUT_SECONDS)) / len(self.urls)  # 0 is invalid
         reasons = []
         for url in self.urls:
-            self.address = urlsplit(url).netloc.rpartition("@")[2]
+            self.address, self.blocked = urlsplit(url).netloc.rpartition("@")[2], None
             if url.lower().startswith("amqps"):
                 clear_openssl_errors()
             try:
                 opened = within(share, self._open, url, share)
                 self.connection, self.channel, self.callback_queue = opened
-                self.blocked = None
                 return
             except ConnectionError as error:
                 reasons.append(f"{self.address} {explain(error)}")
         raise ConnectionError("; ".join(reasons))
 
     def _open(self, closing, url, seconds):
-        """Return a connection, a channel, and a callback queue; `self` is left as it is."""
+        """Return a connection, a channel and a callback queue. See within() for `closing`."""
         node = pika.URLParameters(url)  # each time anew, as certificates are renewed
         node.socket_timeout = seconds / 2  # leaves time for the host's second address
         node.stack_timeout = seconds
@@ -110,9 +109,10 @@ class RpcClient:
         try:
             self.corr_id, self.response, self.reason = corr_id, None, "there was no time for it"
             self.deadline = time.monotonic() + timeout
-            response = self._retry(request, self.deadline - min(RETRY_SECONDS, timeout / 2))
+            last_start = self.deadline - min(RETRY_SECONDS, timeout / 2)
+            response = self._retry(request, last_start)
             if response is None:
-                time.sleep(self._time_left())  # else a caller in a loop would hammer the broker
+                time.sleep(self._time_left())  # or a caller in a loop would hammer the broker
                 raise TimeoutError(f"no answer within {timeout:g} s: {self.reason}")
             if isinstance(response, RpcError):
                 raise response
@@ -123,7 +123,7 @@ class RpcClient:
     def _retry(self, request, last_start):
         """Make attempts until one is not lost; one after `last_start` could only time out."""
         while time.monotonic() < last_start:
-            pause = 0 if self.connection else RETRY_SECONDS  # idle connections are often lost
+            pause = 0 if self.connection else RETRY_SECONDS  # an idle connection is often lost
             try:
                 return self._attempt(request)
             except ConnectionError as error:  # no node was reached
@@ -135,6 +135,7 @@ class RpcClient:
                 self.close()
                 raise
             time.sleep(min(pause, self._time_left()))
+        return None
 
     def _attempt(self, request):
         """Connect if need be, publish, and wait; return the response, or None at the deadline."""
@@ -169,27 +170,26 @@ class RpcClient:
         """Return why there is no response, as the broker tells it."""
         if self.blocked:
             return f"the broker blocks publishers: {self.blocked}"
-        connection, self.connection = self.connection, None  # back only if RabbitMQ answers
-
-        def count(closing):
-            closing.enter_context(connection)
-            return self.channel.queue_declare(queue=self.queue, passive=True).method
-
+        connection, self.connection = self.connection, None  # lent to a thread
         try:
-            seen = within(GRACE_SECONDS, count)
+            seen = within(GRACE_SECONDS, self._count, connection)
         except ConnectionError as error:
             return f"{self.address} {explain(error)}"
-        self.connection = connection
+        self.connection = connection  # given back, as RabbitMQ has answered
         if seen.consumer_count == 0:
             return "no server is consuming"
         counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
         return f"{counts}; all were busy, or one still computes it, or has lost it: see its log"
 
+    def _count(self, closing, connection):
+        closing.enter_context(connection)
+        return self.channel.queue_declare(queue=self.queue, passive=True).method
+
     def close(self) -> None:
         """Close the connection, within GRACE_SECONDS; a later call makes a new one."""
         connection, self.connection = self.connection, None
         if connection:
-            with contextlib.suppress(ConnectionError, RuntimeError):  # RuntimeError: in atexit
+            with contextlib.suppress(ConnectionError, RuntimeError):  # no thread starts at exit
                 within(GRACE_SECONDS, lambda _: connection.close())
 
     def __enter__(self) -> Self:
@@ -231,15 +231,15 @@ def within(seconds, step, *args):
         if not futures.wait([future], seconds).done:
             raise ConnectionError(TimeoutError())  # explain() puts it into words
         result = future.result()
-        closing.pop_all()  # empty, it closes nothing: the connection is the caller's
+        closing.pop_all()  # the thread will close nothing: the connection is the caller's
         return result
     finally:  # also if Ctrl-C or a task queue's time limit ends the wait
         caller_is_done.set()
 
 
 def clear_openssl_errors():
-    """Without it, a lost connection's error ends this thread's next one: cpython issue 148594."""
-    ssl.create_default_context()  # to load the system's certificates clears the errors
+    """Clear what a lost connection left in the calling thread, which would end the next one."""
+    ssl.create_default_context()  # loads certificates, which clears: python/cpython issue 148594
 
 
 def explain(error):
