@@ -1,8 +1,5 @@
-"""This pair, on a classic queue and on a quorum queue, beside the tutorial's and an older copy.
-
-All are measured in turn, round by round: a machine is not as fast now as it was a minute ago. n is
-1: the way is compared.
-"""
+"""This pair beside the tutorial's and an older copy, for fib(1): the way is compared. All run in
+turn, round by round, as a machine is not as fast now as it was a minute ago."""
 
 import multiprocessing
 import os
@@ -11,7 +8,7 @@ import time
 from typing import ClassVar
 
 import pytest
-from tutorials import OLDER_QUEUE, REPOSITORY_QUEUE, OlderClient, RepositoryClient, serve
+from test_tutorials import OLDER_QUEUE, REPOSITORY_QUEUE, OlderClient, RepositoryClient, serve
 
 import rpc_server
 from rpc_client import FibonacciRpcClient, RpcClient
@@ -47,22 +44,6 @@ THIS_PAIR = dict.fromkeys([ThisClient, QuorumClient], serve_this)
 SERVERS = {**THIS_PAIR, **dict.fromkeys([RepositoryClient, OlderClient], serve)}
 
 
-@pytest.fixture
-def servers(broker, channel):
-    """A server and a queue for each pair."""
-    processes = []
-    for pair, target in SERVERS.items():
-        channel.queue_declare(**pair.queue)
-        args = broker.url(), pair.queue
-        processes.append(spawn.Process(target=target, args=args, daemon=True))
-        processes[-1].start()
-    yield
-    for process in processes:
-        process.kill()
-    for pair in SERVERS:
-        channel.queue_delete(pair.queue["queue"])
-
-
 def call_for_a_while(pair, url, together):
     """Return how long each call took, and the CPU seconds of the client in a second."""
     client, times = pair(url), []
@@ -76,12 +57,21 @@ def call_for_a_while(pair, url, together):
     return times, (time.process_time() - cpu) / SECONDS
 
 
-def test_benchmark(broker, servers):
+def test_benchmark(broker, channel):
+    processes = []
+    for pair, target in SERVERS.items():
+        channel.queue_declare(**pair.queue)
+        args = broker.url(), pair.queue
+        processes.append(spawn.Process(target=target, args=args, daemon=True))
+        processes[-1].start()
     runs = {(pair, clients): [] for clients in CLIENTS for pair in SERVERS}
     for pair, clients in list(runs) * ROUNDS:
         with spawn.Manager() as manager, spawn.Pool(clients) as pool:
             each = [(pair, broker.url(), manager.Barrier(clients))] * clients
             runs[pair, clients] += pool.starmap(call_for_a_while, each, chunksize=1)
+    for pair, process in zip(SERVERS, processes, strict=True):
+        process.kill()
+        channel.queue_delete(pair.queue["queue"])
     times = {key: [time for times, _ in run for time in times] for key, run in runs.items()}
     print("\n\n| one client | median | 99 % | client's CPU |\n|---|---|---|---|")
     base = statistics.quantiles(times[RepositoryClient, 1], n=100)

@@ -1,4 +1,7 @@
-"""The three kinds of broker that the tests can run against; the last two are ours to break."""
+"""The three kinds of broker that the tests can run against; the last two are ours to break.
+
+With AMQP_URL, the tests that would break the broker are skipped.
+"""
 
 import contextlib
 import os
@@ -68,13 +71,6 @@ class Broker:
         node = pika.URLParameters(self.base_url)
         return socket.gethostbyname(node.host), node.port
 
-    @property
-    def permits_transient_queues(self):
-        """Does it permit shared queues that are not durable? Releases of 4.3 differ."""
-        with self.channel() as channel, contextlib.suppress(pika.exceptions.AMQPError):
-            channel.queue_declare("transient_queue")
-            return bool(channel.queue_delete("transient_queue"))
-
     @contextlib.contextmanager
     def channel(self):
         connection = pika.BlockingConnection(pika.URLParameters(self.base_url))
@@ -126,14 +122,12 @@ class OwnBroker(Broker):
     def queues(self):
         return dict(map(str.split, self.ctl("list_queues", "name", "messages").splitlines()))
 
-    def listen_with_tls(self, folder, port):
-        folder = self.take_files(folder)
-        files = f'{{certfile, "{folder}/cert.pem"}}, {{keyfile, "{folder}/key.pem"}}'
-        self.ctl("eval", f"rabbit_networking:start_ssl_listener({port}, [{files}], 2).")
-
-    def renew_certificate(self, folder):
-        self.take_files(folder)
-        self.ctl("eval", "ssl:clear_pem_cache().")
+    def listen_with_tls(self, folder):
+        """Listen with this folder's certificate, or go on with its next one; return the port."""
+        files = f'[{{certfile, "{folder}/cert.pem"}}, {{keyfile, "{folder}/key.pem"}}]'
+        listen = f"rabbit_networking:start_ssl_listener({self.tls_port}, {files}, 2)"
+        self.ctl("eval", f"ssl:clear_pem_cache(), catch {listen}.")
+        return self.tls_port
 
 
 class ComposeBroker(OwnBroker):
@@ -141,7 +135,7 @@ class ComposeBroker(OwnBroker):
 
     def __init__(self, compose, project):
         super().__init__(os.environ["AMQP_PORT"])
-        self.compose, self.container = compose, f"{project}-rabbitmq-1"
+        self.compose, self.container, self.tls_port = compose, f"{project}-rabbitmq-1", 5671
 
     def ctl(self, *args):
         return run("docker", "exec", self.container, "rabbitmqctl", "-q", *args)
@@ -156,12 +150,9 @@ class ComposeBroker(OwnBroker):
         self.compose("pause rabbitmq")
         return ends_with(self.compose, "unpause rabbitmq")
 
-    def take_files(self, folder):
+    def listen_with_tls(self, folder):
         self.compose("cp", f"{folder}/.", "rabbitmq:/var/lib/rabbitmq")
-        return "/var/lib/rabbitmq"
-
-    def tls_port(self, folder):
-        self.listen_with_tls(folder, 5671)
+        super().listen_with_tls("/var/lib/rabbitmq")
         return int(self.compose("port rabbitmq 5671").rpartition(":")[2])
 
 
@@ -170,7 +161,7 @@ class PrivateBroker(OwnBroker):
 
     def __init__(self, server):
         super().__init__(server.port)
-        self.server = server
+        self.server, self.tls_port = server, port_for.select_random()
 
     def ctl(self, *args):
         return self.server.rabbitctl_output("-q", *args)
@@ -188,14 +179,6 @@ class PrivateBroker(OwnBroker):
         (beam,) = psutil.Process(self.server.process.pid).children()
         wait_until(5, lambda: beam.status() == psutil.STATUS_STOPPED)
         return ends_with(os.killpg, self.server.process.pid, signal.SIGCONT)
-
-    def take_files(self, folder):
-        return folder
-
-    def tls_port(self, folder):
-        port = port_for.select_random()
-        self.listen_with_tls(folder, port)
-        return port
 
 
 def docker_answers():

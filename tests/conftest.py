@@ -1,8 +1,4 @@
-"""The fixtures: the broker that the tests run against, and the peers that talk through it.
-
-It is the one that AMQP_URL names; else, where Docker answers, that of docker-compose.yml; else a
-private rabbitmq-server. With AMQP_URL, the tests that would break it are skipped.
-"""
+"""The fixtures: the broker (see find_broker() in brokers.py) and the peers that talk through it."""
 
 import contextlib
 import os
@@ -151,10 +147,17 @@ def run_client(broker):
 
 
 @pytest.fixture
-def relay(own_broker):
-    """Connections to the broker that go dead after so many answers of it."""
-    with contextlib.ExitStack() as stack:
-        yield lambda answers: stack.enter_context(contextlib.closing(Relay(own_broker, answers)))
+def way(own_broker):
+    """The way to the broker: a relay that may be cut, go dead, or refuse."""
+    with contextlib.closing(Relay(own_broker)) as way:
+        yield way
+
+
+@pytest.fixture
+def far_client(way):
+    """A client whose connection goes over `way`."""
+    with FibonacciRpcClient(way.url) as client:
+        yield client
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A TCP relay to the broker that goes dead after so many answers, as in a partition."""
+"""A TCP relay to the broker that may go dead after so many answers, as in a partition."""
 
 import contextlib
 import socket
@@ -8,19 +8,18 @@ import time
 import pika
 from brokers import OwnBroker
 
-# The broker's answers until a peer is ready, each of which is read in one piece: Start, Tune and
-# Open-Ok of the connection; Open-Ok of the channel; Declare-Ok; for the server Open-Ok of another
-# channel and Qos-Ok; Consume-Ok.
-CLIENT_HANDSHAKE, SERVER_HANDSHAKE = 6, 8
+# The broker's answers until a client is ready, each of which is read in one piece: Start, Tune and
+# Open-Ok of the connection; Open-Ok of the channel; Declare-Ok; Consume-Ok.
+CLIENT_HANDSHAKE = 6
 NEVER_DEAD = 10**6
 CONNECTION_CLOSE = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
 
 
 class Relay:
-    """Passes so many answers, then none until `revived` is set; `last` went to the broker last."""
+    """Passes `answers`, then none until `revived` is set; `last` went to the broker last."""
 
-    def __init__(self, broker, answers):
-        self.address, self.answers, self.delay_seconds = broker.address, answers, 0
+    def __init__(self, broker):
+        self.address, self.answers, self.delay_seconds = broker.address, NEVER_DEAD, 0
         self.dead, self.revived = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.sockets, self.connections = [self.listener], 0

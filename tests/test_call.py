@@ -8,6 +8,8 @@ from wire import background, receive, send_reply, waiting
 
 from rpc_client import RpcError
 
+ERRORS = [(b"", "^$"), (b"\xff\xfe", r"^\\xff\\xfe$"), (b"x" * 100_000, "^x{200}$")]
+ERRORS += [("Größe: 'ß', \"é\" \\".encode(), r"^Größe: 'ß', \"é\" \\$")]
 AMQP_CEILING_MS = 2**32 - 1
 
 
@@ -74,15 +76,7 @@ def test_client_ignores_the_return_of_an_earlier_request(client, server):
     assert client.call(30) == 832040
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b"", "^$"),
-        ("Größe: 'ß', \"é\" \\".encode(), r"^Größe: 'ß', \"é\" \\$"),
-        (b"\xff\xfe", r"^\\xff\\xfe$"),
-        (b"x" * 100_000, "^x{200}$"),
-    ],
-)
+@pytest.mark.parametrize(("body", "words"), ERRORS)
 def test_error_reply_is_an_rpc_error(begin, channel, body, words):
     call, _, props, _ = begin(30)
     send_reply(channel, props, body, type="error")

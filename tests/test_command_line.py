@@ -66,8 +66,9 @@ def test_client_says_in_one_line_and_at_once_what_failed(run_client, broker, cha
     assert printed.endswith(" [.] Got 1\n [x] Requesting fib(20001)\n")
 
 
-def test_client_ends_although_a_thread_hangs_in_a_dead_connection(relay, rpc_queue, run_client):
-    done = run_client("--timeout", "0.2", url=relay(CLIENT_HANDSHAKE).url)
+def test_client_ends_although_a_thread_hangs_in_a_dead_connection(way, rpc_queue, run_client):
+    way.answers = CLIENT_HANDSHAKE
+    done = run_client("--timeout", "0.2", url=way.url)
     assert "does not answer" in done.stderr
     assert done.returncode == 1
 

@@ -9,7 +9,7 @@ from unittest import mock
 import pika
 import pytest
 from brokers import steps, takes, wait_until
-from relay import CLIENT_HANDSHAKE, CONNECTION_CLOSE, NEVER_DEAD
+from relay import CLIENT_HANDSHAKE, CONNECTION_CLOSE
 from wire import background, receive, send_reply, send_request, waiting
 
 from rpc_client import FibonacciRpcClient
@@ -47,41 +47,29 @@ def test_timeout_error_says_that_the_queue_was_deleted(client, rpc_queue, channe
     wait_until(3, lambda: connection.is_closed)
 
 
-def test_timeout_error_says_that_the_broker_is_down(relay, rpc_queue):
-    way = relay(NEVER_DEAD)
-    with FibonacciRpcClient(way.url) as client:
-        way.refuse()
-        way.listener.close()
-        assert "refuses connections" in reason(client, 0.6)
-
-
 def test_timeout_error_says_that_the_broker_is_frozen(own_broker, client, server):
     client.call(1)
-    close = client.connection.close = mock.Mock()
     idle = FibonacciRpcClient(own_broker.url())
     with own_broker.frozen():
         assert "does not answer" in reason(client, 0.5)
         assert client.connection is None
-        close.assert_not_called()  # another thread is in the connection
         assert "does not answer" in reason(client, 0.2)
         with takes(0), idle:
             pass  # the end of the block closes the connection
     assert client.call(30) == 832040
 
 
-def test_call_is_one_round_trip_and_ends_in_time_if_the_network_goes_dead(relay, server):
-    with FibonacciRpcClient(relay(CLIENT_HANDSHAKE + 1).url) as client:
-        assert client.call(30, timeout=3) == 832040
-        assert "does not answer" in reason(client, 0.5)
+def test_call_is_one_round_trip_and_ends_in_time_if_the_network_goes_dead(way, far_client, server):
+    way.answers = CLIENT_HANDSHAKE + 1
+    assert far_client.call(30, timeout=3) == 832040
+    assert "does not answer" in reason(far_client, 0.5)
 
 
 @pytest.mark.parametrize("timeout", [0.4, 1])
-def test_call_ends_in_time_if_it_cannot_reconnect(relay, rpc_queue, timeout):
-    way = relay(NEVER_DEAD)
-    with FibonacciRpcClient(way.url) as client:
-        way.answers = 0
-        way.cut()
-        assert "does not answer" in reason(client, timeout)
+def test_call_ends_in_time_if_it_cannot_reconnect(way, far_client, timeout):
+    way.answers = 0
+    way.cut()
+    assert "does not answer" in reason(far_client, timeout)
 
 
 def test_error_tells_what_each_node_did_and_no_attempt_goes_on(unreachable):
@@ -97,18 +85,15 @@ def test_error_tells_what_each_node_did_and_no_attempt_goes_on(unreachable):
     wait_until(1, lambda: set(threading.enumerate()) <= before)
 
 
-def test_client_that_finds_its_connection_lost_connects_without_a_pause(relay, server, monkeypatch):
+def test_client_whose_connection_is_lost_connects_at_once(way, far_client, server, monkeypatch):
     monkeypatch.setattr("rpc_client.RETRY_SECONDS", 60)
-    way = relay(NEVER_DEAD)
-    with FibonacciRpcClient(way.url) as client:
-        for _ in range(2):
-            way.cut()
-            assert client.call(30, timeout=5) == 832040
+    for _ in range(2):
+        way.cut()
+        assert far_client.call(30, timeout=5) == 832040
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
-def test_refusal_on_a_slow_link_is_told_whenever_the_deadline_comes(restricted, relay, nodes):
-    way = relay(NEVER_DEAD)
+def test_refusal_on_a_slow_link_is_told_whenever_the_deadline_comes(restricted, way, nodes):
     url = restricted(".*", ".*", ".*", base_url=way.url)
     with FibonacciRpcClient(",".join([url] * nodes)) as client:
         client.urls = [url.replace("secret", "changed")] * nodes
@@ -118,8 +103,8 @@ def test_refusal_on_a_slow_link_is_told_whenever_the_deadline_comes(restricted, 
             assert reason(client, timeout).count("ACCESS_REFUSED") == nodes
 
 
-def test_losses_that_go_on_make_no_storm_and_leave_no_thread(restricted, relay):
-    way, before = relay(NEVER_DEAD), steps()
+def test_losses_that_go_on_make_no_storm_and_leave_no_thread(restricted, way):
+    before = steps()
     with FibonacciRpcClient(restricted(".*", "^$", ".*", base_url=way.url)) as client:
         reason(client, 1)
         assert 2 <= way.connections < 10
@@ -144,8 +129,7 @@ def test_timeout_error_tells_the_alarm_of_the_broker(own_broker, client, server,
     assert waiting(channel) == 0
 
 
-def test_client_publishes_nothing_in_an_alarm_and_once_after(relay, own_broker, rpc_queue, channel):
-    way = relay(NEVER_DEAD)
+def test_client_publishes_nothing_in_an_alarm_and_once_after(way, own_broker, rpc_queue, channel):
     with FibonacciRpcClient(f"{way.url}?blocked_connection_timeout=0.3") as client:
         with own_broker.out_of_memory():
             reason(client, 0.2)  # the request that has the broker block the connection
@@ -162,13 +146,11 @@ def test_client_publishes_nothing_in_an_alarm_and_once_after(relay, own_broker, 
         assert way.connections == 1
 
 
-def test_client_publishes_again_after_a_blocked_connection_was_lost(relay, own_broker, server):
-    way = relay(NEVER_DEAD)
-    with FibonacciRpcClient(way.url) as client:
-        with own_broker.out_of_memory():
-            reason(client, 0.2)
-            way.cut()
-        assert client.call(30) == 832040
+def test_client_publishes_after_a_blocked_connection_was_lost(way, far_client, own_broker, server):
+    with own_broker.out_of_memory():
+        reason(far_client, 0.2)
+        way.cut()
+    assert far_client.call(30) == 832040
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), 1e-9])
@@ -199,20 +181,14 @@ def test_second_address_is_reached_if_the_first_is_silent(unreachable, broker, m
 
 @pytest.mark.parametrize("timeout", [1, 0, -1])
 @pytest.mark.parametrize("answers", range(CLIENT_HANDSHAKE))  # wherever the broker freezes
-def test_client_is_made_in_time_or_not_and_then_leaves_nothing(relay, answers, timeout):
-    way, before = relay(answers), steps()
+def test_client_is_made_in_time_or_not_and_then_leaves_nothing(way, answers, timeout):
+    way.answers, before = answers, steps()
     with takes(max(0, timeout)), pytest.raises(ConnectionError, match="does not answer"):
         FibonacciRpcClient(way.url, timeout)
     if answers > 2 and timeout > 0:  # the connection is open, but not its channel or its queue
         way.revived.set()
         wait_until(3, lambda: way.last[7:11] == CONNECTION_CLOSE)
     wait_until(3, lambda: steps() <= before)
-
-
-def test_nodes_of_a_cluster_share_the_time(unreachable, broker, server):
-    url = f"{unreachable},{unreachable},{broker.url()}"
-    with takes(0.6), FibonacciRpcClient(url, timeout=1.8) as client:
-        assert client.call(30) == 832040
 
 
 def test_close_works_when_python_ends_and_starts_no_thread_any_more(broker, monkeypatch):

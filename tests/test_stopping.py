@@ -6,7 +6,7 @@ import time
 
 import pytest
 from brokers import ends_with, wait_until
-from relay import CONNECTION_CLOSE, NEVER_DEAD
+from relay import CONNECTION_CLOSE
 from wire import background, receive, round_trip, send_request, waiting
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -22,8 +22,7 @@ def ends_within(server, seconds, *signals):
 
 
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
-def test_idle_server_says_that_it_ends_and_closes_its_connection(start_server, relay, signum):
-    way = relay(NEVER_DEAD)
+def test_idle_server_says_that_it_ends_and_closes_its_connection(start_server, way, signum):
     server = start_server(url=way.url)
     server.kill(signum)
     server.expect_exact(ENDING)
@@ -84,8 +83,8 @@ def test_second_signal_ends_a_server_of_a_silent_broker(own_broker, start_server
         assert server.ends(signal.SIGTERM) == -signal.SIGTERM
 
 
-def test_server_that_connects_stops_once_pika_gives_up(relay, start):
-    way = relay(2)
+def test_server_that_connects_stops_once_pika_gives_up(way, start):
+    way.answers = 2
     server = start("rpc_server.py", url=f"{way.url}?stack_timeout=1")
     assert way.dead.wait(10)
     ends_within(server, 4, signal.SIGTERM)
@@ -98,8 +97,7 @@ def test_server_stops_between_two_attempts_to_connect(start, signum):
     ends_within(server, 2, signum)
 
 
-def test_server_stops_if_it_lost_its_broker_with_a_request_in_hand(start_server, relay, channel):
-    way = relay(NEVER_DEAD)
+def test_server_stops_if_it_lost_its_broker_with_a_request_in_hand(start_server, way, channel):
     server = start_server(SLOW, url=way.url)
     send_request(channel, b"30")
     server.expect_exact(" [.] fib(30)")

@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 import trustme
-from relay import NEVER_DEAD
 from test_interruption import OURS, PIKA, fib_30, moments_after_which_it_calls_again
 
 from rpc_client import FibonacciRpcClient
@@ -22,26 +21,22 @@ def issue(folder):
 
 
 @pytest.fixture
-def way(own_broker, tmp_path, relay):
+def tls(own_broker, tmp_path, way):
     """The way to a TLS listener of the broker, with a URL that verifies its certificate."""
     issue(tmp_path)
-    way = relay(NEVER_DEAD)
-    way.address = "127.0.0.1", own_broker.tls_port(tmp_path)
-    own_broker.renew_certificate(tmp_path)  # Docker's broker may know that of another test
+    way.address = "127.0.0.1", own_broker.listen_with_tls(tmp_path)
     port = way.listener.getsockname()[1]
     way.url = f"amqps://guest:guest@localhost:{port}?ssl_options={{'cafile': '{tmp_path}/ca.pem'}}"
     return way
 
 
-def test_certificates_are_verified_and_read_anew(
-    own_broker, way, tmp_path, start_server, run_client
-):
-    assert "CERTIFICATE_VERIFY_FAILED" in run_client(url=way.url.partition("?")[0]).stderr
-    server, ca = start_server(url=way.url), tmp_path / "ca.pem"
-    with FibonacciRpcClient(way.url) as client:
+def test_certificate_is_verified_and_read_anew(own_broker, tls, tmp_path, start_server, run_client):
+    assert "CERTIFICATE_VERIFY_FAILED" in run_client(url=tls.url.partition("?")[0]).stderr
+    server, ca = start_server(url=tls.url), tmp_path / "ca.pem"
+    with FibonacciRpcClient(tls.url) as client:
         assert client.call(30) == 832040
         issue(tmp_path)
-        own_broker.renew_certificate(tmp_path)
+        own_broker.listen_with_tls(tmp_path)
         renewed = ca.read_bytes()
         ca.unlink()
         with own_broker.connections_closed():
@@ -53,18 +48,18 @@ def test_certificates_are_verified_and_read_anew(
         assert client.call(30) == 832040
 
 
-def cut_after(publish, way, **kwargs):
+def cut_after(publish, tls, **kwargs):
     publish(**kwargs)
-    way.cut()
+    tls.cut()
 
 
-def test_connection_that_is_cut_is_made_anew_and_so_is_one_that_is_interrupted(way, server):
-    with FibonacciRpcClient(way.url) as client:
+def test_connection_that_is_cut_is_made_anew_and_so_is_one_that_is_interrupted(tls, server):
+    with FibonacciRpcClient(tls.url) as client:
         for _ in range(3):
-            way.cut()  # while the client is idle
+            tls.cut()  # while the client is idle
             assert client.call(30, timeout=5) == 832040
             publish = client.channel.basic_publish
-            client.channel.basic_publish = partial(cut_after, publish, way)  # in mid-call
+            client.channel.basic_publish = partial(cut_after, publish, tls)  # in mid-call
             assert client.call(30, timeout=5) == 832040
         for files, step in ((OURS,), 2), ((PIKA,), 31):
             assert moments_after_which_it_calls_again(client, fib_30, files, step) > 10

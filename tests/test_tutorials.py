@@ -1,16 +1,81 @@
-"""What the README says of the tutorial's pair is so, as its repository has it."""
+"""What the README says of the tutorial's pair is so, as its repository has it.
+
+Its client waits in process_data_events() since June 2022, and has its requests in a quorum queue
+since March 2026; an older copy does neither. Both take a URL and a queue of their own here.
+"""
 
 import contextlib
 import functools
 import signal
+import uuid
 from unittest import mock
 
 import pika
 import pytest
 from brokers import wait_until
 from scripts import ROOT, WAIT_SECONDS
-from tutorials import REPOSITORY_QUEUE, OlderClient, RepositoryClient
 from wire import background, receive, waiting
+
+from rpc_server import fib
+
+QUORUM = {"x-queue-type": "quorum"}
+REPOSITORY_QUEUE = {"queue": "repository_queue", "durable": True, "arguments": QUORUM}
+OLDER_QUEUE = {"queue": "older_queue", "durable": True}  # theirs is transient: 4.3 may deny it
+
+
+class RepositoryClient:
+    """The client of https://github.com/rabbitmq/rabbitmq-tutorials."""
+
+    name = "the tutorial, quorum queue (blue)"
+    queue = REPOSITORY_QUEUE
+
+    def __init__(self, url):
+        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.channel = self.connection.channel()
+        self.callback_queue = self.channel.queue_declare("", exclusive=True).method.queue
+        self.channel.basic_consume(self.callback_queue, self.on_response, auto_ack=True)
+
+    def on_response(self, ch, method, props, body):
+        if self.corr_id == props.correlation_id:
+            self.response = body
+
+    def call(self, n):
+        self.response = None
+        self.corr_id = str(uuid.uuid4())
+        props = pika.BasicProperties(reply_to=self.callback_queue, correlation_id=self.corr_id)
+        self.channel.basic_publish("", self.queue["queue"], str(n), props)
+        self.wait()
+        return int(self.response)
+
+    def wait(self):
+        self.connection.process_data_events(time_limit=None)
+
+
+class OlderClient(RepositoryClient):
+    """The client that many programs have: it polls without a pause."""
+
+    name = "an older copy, classic queue (gray)"
+    queue = OLDER_QUEUE
+
+    def wait(self):
+        while self.response is None:
+            self.connection.process_data_events()
+
+
+def serve(url, queue, fib=fib):
+    """The server of both."""
+
+    def on_request(ch, method, props, body):
+        answer = pika.BasicProperties(correlation_id=props.correlation_id)
+        ch.basic_publish("", props.reply_to, str(fib(int(body))), answer)
+        ch.basic_ack(method.delivery_tag)
+
+    channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
+    channel.queue_declare(**queue)
+    channel.basic_qos(prefetch_count=1)
+    channel.basic_consume(queue["queue"], on_request)
+    channel.start_consuming()
+
 
 CRASHES = [(b"no number", "nobody", "fib"), (b"1", None, "fib"), (b"1", "nobody", "os._exit")]
 
@@ -29,7 +94,8 @@ def start_tutorial(broker, start):
     """Start the tutorial's server, with a function of the test's if it names one."""
 
     def start_tutorial(fib="fib", queue=REPOSITORY_QUEUE):
-        code = f"import os, time; from tutorials import *; serve({broker.url()!r}, {queue}, {fib})"
+        imports = "import os, time\nfrom test_tutorials import *"
+        code = f"{imports}\nserve({broker.url()!r}, {queue}, {fib})"
         return start("-c", code, cwd=ROOT / "tests")
 
     return start_tutorial
@@ -82,9 +148,3 @@ def test_tutorial_client_waits_for_ever_and_an_older_copy_polls_meanwhile(broker
     client.connection.process_data_events = process
     assert client.call(30) == 0  # there is no server: it waited until the test gave up
     assert polls <= process.call_count < (5 if polls == 1 else float("inf"))
-
-
-def test_broker_that_refuses_transient_queues_ends_an_older_server(broker, start_tutorial):
-    if broker.permits_transient_queues:
-        pytest.skip("this broker permits transient shared queues")
-    assert start_tutorial(queue={"queue": "transient_queue"}).ends() == 1

@@ -41,8 +41,8 @@ def test_server_waits_while_another_consumer_has_the_queue_to_itself(rpc_queue, 
     server.awaits_requests()
 
 
-def test_server_tries_again_when_a_broker_does_not_answer(unreachable, relay, start):
-    way = relay(2)  # the broker freezes while the server connects
+def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, start):
+    way.answers = 2  # the broker freezes while the server connects
     urls = f"{unreachable}?socket_timeout=0.3", f"{way.url}?stack_timeout=0.5"
     server = start("-c", HASTY, url=",".join(urls))
     for url in urls:
@@ -53,8 +53,8 @@ def test_server_tries_again_when_a_broker_does_not_answer(unreachable, relay, st
 
 
 @pytest.mark.parametrize("answers", [1, 2], ids=["Start", "Tune"])
-def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(relay, start, answers):
-    way = relay(answers)
+def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(way, start, answers):
+    way.answers = answers
     server = start("-c", HASTY, url=way.url)
     assert way.dead.wait(10)
     way.answers = NEVER_DEAD
