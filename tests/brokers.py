@@ -1,7 +1,4 @@
-"""The three kinds of broker that the tests can run against; the last two are ours to break.
-
-With AMQP_URL, the tests that would break the broker are skipped.
-"""
+"""The three kinds of broker that the tests can run against; the last two are ours to break."""
 
 import contextlib
 import os
@@ -19,7 +16,7 @@ import pytest
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # Debian's and Ubuntu's, for any user to run
 NO_BROKER = "no broker: set AMQP_URL, start Docker, or run: apt-get install rabbitmq-server"
-IN_USE = "AMQP_URL's broker has an rpc_queue: unset AMQP_URL, or name a virtual host without one"
+IN_USE = "AMQP_URL's broker has an {}: unset AMQP_URL, or name a virtual host without one"
 
 
 def run(*command, **options):
@@ -193,10 +190,10 @@ def find_broker(request):
     """Return the broker for the tests; `request` is pytest's, to start it by a fixture."""
     if url := os.environ.get("AMQP_URL"):
         broker = Broker(url)
-        no_queue = pika.exceptions.ChannelClosedByBroker
-        with broker.channel() as channel, contextlib.suppress(no_queue):
-            channel.queue_declare("rpc_queue", passive=True)
-            pytest.exit(IN_USE, returncode=1)
+        for queue in "rpc_queue", "add_queue":
+            with broker.channel() as channel, contextlib.suppress(pika.exceptions.AMQPError):
+                channel.queue_declare(queue, passive=True)
+                pytest.exit(IN_USE.format(queue), returncode=1)
         return broker
     if docker_answers():
         request.getfixturevalue("docker_services")

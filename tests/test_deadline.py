@@ -191,6 +191,12 @@ def test_client_is_made_in_time_or_not_and_then_leaves_nothing(way, answers, tim
     wait_until(3, lambda: steps() <= before)
 
 
+def test_nodes_of_a_cluster_share_the_time(unreachable, broker, server):
+    url = f"{unreachable},{unreachable},{broker.url()}"
+    with takes(0.6), FibonacciRpcClient(url, timeout=1.8) as client:
+        assert client.call(30) == 832040
+
+
 def test_close_works_when_python_ends_and_starts_no_thread_any_more(broker, monkeypatch):
     client = FibonacciRpcClient(broker.url())
     monkeypatch.setattr(threading.Thread, "start", mock.Mock(side_effect=RuntimeError))  # as 3.12

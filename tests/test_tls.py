@@ -20,23 +20,29 @@ def issue(folder):
         path.chmod(0o755)  # the broker has a user of its own
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The one folder that the broker's TLS listener reads its files from."""
+    return tmp_path_factory.mktemp("tls")
+
+
 @pytest.fixture
-def tls(own_broker, tmp_path, way):
+def tls(own_broker, folder, way):
     """The way to a TLS listener of the broker, with a URL that verifies its certificate."""
-    issue(tmp_path)
-    way.address = "127.0.0.1", own_broker.listen_with_tls(tmp_path)
+    issue(folder)
+    way.address = "127.0.0.1", own_broker.listen_with_tls(folder)
     port = way.listener.getsockname()[1]
-    way.url = f"amqps://guest:guest@localhost:{port}?ssl_options={{'cafile': '{tmp_path}/ca.pem'}}"
+    way.url = f"amqps://guest:guest@localhost:{port}?ssl_options={{'cafile': '{folder}/ca.pem'}}"
     return way
 
 
-def test_certificate_is_verified_and_read_anew(own_broker, tls, tmp_path, start_server, run_client):
+def test_certificate_is_verified_and_read_anew(own_broker, tls, folder, start_server, run_client):
     assert "CERTIFICATE_VERIFY_FAILED" in run_client(url=tls.url.partition("?")[0]).stderr
-    server, ca = start_server(url=tls.url), tmp_path / "ca.pem"
+    server, ca = start_server(url=tls.url), folder / "ca.pem"
     with FibonacciRpcClient(tls.url) as client:
         assert client.call(30) == 832040
-        issue(tmp_path)
-        own_broker.listen_with_tls(tmp_path)
+        issue(folder)
+        own_broker.listen_with_tls(folder)
         renewed = ca.read_bytes()
         ca.unlink()
         with own_broker.connections_closed():

@@ -1,8 +1,4 @@
-"""What the README says of the tutorial's pair is so, as its repository has it.
-
-Its client waits in process_data_events() since June 2022, and has its requests in a quorum queue
-since March 2026; an older copy does neither. Both take a URL and a queue of their own here.
-"""
+"""What the README says of the tutorial's pair is so, as its repository has it since March 2026."""
 
 import contextlib
 import functools
