@@ -50,7 +50,7 @@ class RepositoryClient:
 class OlderClient(RepositoryClient):
     """The client that many programs have: it polls without a pause."""
 
-    name = "an older copy, classic queue (gray)"
+    name = "an older, polling copy, classic queue (gray)"
     queue = OLDER_QUEUE
 
     def wait(self):
