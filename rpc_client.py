@@ -43,8 +43,7 @@ class RpcClient:
         self.queue = queue
         self.urls = re.split(r"(?i),\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
-            for node in self.urls:
-                pika.URLParameters(node)  # raises errors of many types
+            list(map(pika.URLParameters, self.urls))  # raises errors of many types
         except Exception:  # its message may contain the password
             raise ValueError(f"AMQP_URL is malformed: write {URL_FORM}") from None
         self.corr_id: str | None = None  # there is no call yet
@@ -107,7 +106,7 @@ class RpcClient:
         if self.corr_id is not None:
             raise RuntimeError("another call is under way: make a client for each thread")
         try:
-            self.corr_id, self.response, self.reason = corr_id, None, "there was no time for it"
+            self.corr_id, self.response, self.reason = corr_id, None, "there was no time to connect"
             self.deadline = time.monotonic() + timeout
             last_start = self.deadline - min(RETRY_SECONDS, timeout / 2)
             response = self._retry(request, last_start)
@@ -121,8 +120,8 @@ class RpcClient:
             self.corr_id = None
 
     def _retry(self, request, last_start):
-        """Make attempts until one is not lost; one after `last_start` could only time out."""
-        while time.monotonic() < last_start:
+        """Make attempts until one is not lost; to connect after `last_start` would time out."""
+        while self.connection or time.monotonic() < last_start:
             pause = 0 if self.connection else RETRY_SECONDS  # an idle connection is often lost
             try:
                 return self._attempt(request)
@@ -179,7 +178,7 @@ class RpcClient:
         if seen.consumer_count == 0:
             return "no server is consuming"
         counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
-        return f"{counts}; all were busy, or one still computes it, or has lost it: see its log"
+        return f"{counts}; it expired as all were busy, or one computes it, or lost it: see its log"
 
     def _count(self, closing, connection):
         closing.enter_context(connection)
@@ -219,12 +218,13 @@ def within(seconds, step, *args):
     future, closing, caller_is_done = futures.Future(), contextlib.ExitStack(), threading.Event()
 
     def run():
-        with contextlib.suppress(Exception), closing:  # closing may fail, too
-            try:
+        try:
+            with closing:
                 future.set_result(step(closing, *args))
-            except Exception as error:  # pika raises many types while it connects
+                caller_is_done.wait()
+        except Exception as error:  # pika raises many types while it connects
+            if not future.done():  # else the caller has its result, and closing has failed
                 future.set_exception(ConnectionError(error))
-            caller_is_done.wait()
 
     try:
         threading.Thread(target=run, daemon=True).start()

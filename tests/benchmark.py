@@ -58,19 +58,17 @@ def call_for_a_while(pair, url, together):
 
 
 def test_benchmark(broker, channel):
-    processes = []
-    for pair, target in SERVERS.items():
+    for pair, run in SERVERS.items():
         channel.queue_declare(**pair.queue)
-        args = broker.url(), pair.queue
-        processes.append(spawn.Process(target=target, args=args, daemon=True))
-        processes[-1].start()
+        spawn.Process(target=run, args=(broker.url(), pair.queue), daemon=True).start()
     runs = {(pair, clients): [] for clients in CLIENTS for pair in SERVERS}
     for pair, clients in list(runs) * ROUNDS:
         with spawn.Manager() as manager, spawn.Pool(clients) as pool:
             each = [(pair, broker.url(), manager.Barrier(clients))] * clients
             runs[pair, clients] += pool.starmap(call_for_a_while, each, chunksize=1)
-    for pair, process in zip(SERVERS, processes, strict=True):
+    for process in spawn.active_children():
         process.kill()
+    for pair in SERVERS:
         channel.queue_delete(pair.queue["queue"])
     times = {key: [time for times, _ in run for time in times] for key, run in runs.items()}
     print("\n\n| one client | median | 99 % | client's CPU |\n|---|---|---|---|")

@@ -8,9 +8,9 @@ import time
 import pika
 from brokers import OwnBroker
 
-# The broker's answers until a client is ready, each of which is read in one piece: Start, Tune and
-# Open-Ok of the connection; Open-Ok of the channel; Declare-Ok; Consume-Ok.
-CLIENT_HANDSHAKE = 6
+CLIENT_HANDSHAKE = (
+    6  # answers, each read in one piece: Start, Tune, two Open-, Declare-, Consume-Ok
+)
 NEVER_DEAD = 10**6
 CONNECTION_CLOSE = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
 

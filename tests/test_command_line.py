@@ -22,11 +22,14 @@ MALFORMED = [
 ]
 
 
-def test_client_asks_for_fib_30(server, run_client):
+def test_client_asks_for_fib_30_and_its_help_tells_the_range_and_the_timeout(server, run_client):
     done = run_client()
     assert done.stdout == " [x] Requesting fib(30)\n [.] Got 832040\n"
     assert (done.stderr, done.returncode) == ("", 0)
     server.expect_exact(" [.] fib(30)")
+    printed = run_client("--help").stdout
+    assert f"0 to {rpc_server.MAX_N}" in printed
+    assert f"{rpc_client.TIMEOUT_SECONDS:g} s" in printed
 
 
 @pytest.mark.parametrize("timeout", ["5", "1e10", "inf"])
@@ -41,12 +44,6 @@ def test_misuse_ends_the_client_with_status_2(run_client, args):
     done = run_client(*args)
     assert (done.stdout, done.returncode) == ("", 2)
     assert "usage" in done.stderr
-
-
-def test_help_tells_the_range_of_n_and_the_usual_timeout(run_client):
-    printed = run_client("--help").stdout
-    assert f"0 to {rpc_server.MAX_N}" in printed
-    assert f"{rpc_client.TIMEOUT_SECONDS:g} s" in printed
 
 
 def test_client_says_in_one_line_and_at_once_what_failed(run_client, broker, channel, start_server):

@@ -70,9 +70,8 @@ def moments_after_which_it_calls_again(client, call, files, step):
         assert time.monotonic() - start < 1, moment
 
 
-CALLS = [(fib_30, (OURS,), 1, 10), (fib_30, (PIKA,), 7, 300)] + [
-    (call, (OURS, *THREADS), 1, 30) for call in (RpcClient._diagnose, RpcClient.close)
-]
+CALLS = [(fib_30, (OURS,), 1, 10), (fib_30, (PIKA,), 7, 300)]
+CALLS += [(call, (OURS, *THREADS), 1, 30) for call in (RpcClient._diagnose, RpcClient.close)]
 
 
 @pytest.mark.parametrize(("call", "files", "step", "least"), CALLS)

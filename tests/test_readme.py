@@ -20,7 +20,6 @@ FILES = dict(re.findall(r"```python\n# (add_\w+\.py)\n(.+?)```", README, re.DOTA
 NO_NUMBERS = [b"", b"x", b"\xff", b"1", b"null", b'"12"', b'{"1": 0, "2": 0}', b"[" * 100]
 NO_TWO_NUMBERS = [b"[1]", b"[1, 2, 3]", b'[1, "2"]', b"[1, true]", b"[1, null]", b"[1, [2]]"]
 NOT_FINITE = [b"[1e400, 1]", b"[NaN, 1]", b"[1, -Infinity]", b"[1e308, 1e308]", b"[9%0400d, 1]" % 0]
-TOO_LONG = [b"[1, 2]" + b" " * 95]
 
 
 @pytest.fixture
@@ -50,14 +49,13 @@ def test_example_adds_two_numbers_and_logs_them(folder, add_server, start):
 
 
 def test_example_s_client_says_what_failed(folder, start):
-    for url, words in (None, " [!] there is no add_queue on "), ("amqp://x:1", " [!] x:1 failed: "):
-        client = start(folder / "add_client.py", url=url)
-        assert client.read().startswith(words)
-        assert client.ends() == 1
+    client = start(folder / "add_client.py")
+    assert client.read().startswith(" [!] there is no add_queue on ")
+    assert client.ends() == 1
 
 
 def test_example_refuses_what_are_not_two_numbers_with_a_finite_sum(add_client):
-    for body in NO_NUMBERS + NO_TWO_NUMBERS + NOT_FINITE + TOO_LONG:
+    for body in NO_NUMBERS + NO_TWO_NUMBERS + NOT_FINITE + [b"[1, 2]" + b" " * 95]:
         with pytest.raises(RpcError, match=r"^send (JSON|\[a, b\], two num|100 bytes at most)"):
             add_client.ask(body)
         assert json.loads(add_client.ask(b"[-3, 3]")) == 0, body
@@ -74,8 +72,6 @@ def test_subclass_may_have_methods_of_its_own(add_server, broker):
         open = wait = connect = retry = attempt = call = diagnose = time_left = None
 
     with Subclass("add_queue", broker.url()) as client:
-        assert client.ask(b"[1, 2]") == b"3.0"
-        client.close()
         assert client.ask(b"[1, 2]") == b"3.0"
 
 

@@ -5,8 +5,7 @@ import re
 import pytest
 from relay import NEVER_DEAD
 
-HASTY = """
-import rpc_server
+HASTY = """import rpc_server
 rpc_server.MIN_PAUSE_SECONDS = rpc_server.MAX_PAUSE_SECONDS = 0.1
 rpc_server.serve('rpc_queue', rpc_server.compute)"""
 TROUBLES = [  # what the server says, and commands that mend this and leave the next trouble
