@@ -43,7 +43,8 @@ class RpcClient:
         self.queue = queue
         self.urls = re.split(r"(?i),\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
         try:
-            list(map(pika.URLParameters, self.urls))  # raises errors of many types
+            for node in self.urls:
+                pika.URLParameters(node)  # raises errors of many types
         except Exception:  # its message may contain the password
             raise ValueError(f"AMQP_URL is malformed: write {URL_FORM}") from None
         self.corr_id: str | None = None  # there is no call yet
@@ -57,7 +58,9 @@ class RpcClient:
         for url in self.urls:
             self.address, self.blocked = urlsplit(url).netloc.rpartition("@")[2], None
             if url.lower().startswith("amqps"):
-                clear_openssl_errors()
+                # A lost connection leaves an error in this thread's OpenSSL queue, which ends the
+                # next one, too (python/cpython issue 148594). Loading certificates clears it.
+                ssl.create_default_context()
             try:
                 opened = within(share, self._open, url, share)
                 self.connection, self.channel, self.callback_queue = opened
@@ -106,7 +109,8 @@ class RpcClient:
         if self.corr_id is not None:
             raise RuntimeError("another call is under way: make a client for each thread")
         try:
-            self.corr_id, self.response, self.reason = corr_id, None, "there was no time to connect"
+            self.corr_id, self.response = corr_id, None
+            self.reason = "there was no time to connect"
             self.deadline = time.monotonic() + timeout
             last_start = self.deadline - min(RETRY_SECONDS, timeout / 2)
             response = self._retry(request, last_start)
@@ -171,7 +175,7 @@ class RpcClient:
             return f"the broker blocks publishers: {self.blocked}"
         connection, self.connection = self.connection, None  # lent to a thread
         try:
-            seen = within(GRACE_SECONDS, self._count, connection)
+            seen = within(GRACE_SECONDS, self._count, self.channel)
         except ConnectionError as error:
             return f"{self.address} {explain(error)}"
         self.connection = connection  # given back, as RabbitMQ has answered
@@ -180,9 +184,9 @@ class RpcClient:
         counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
         return f"{counts}; it expired as all were busy, or one computes it, or lost it: see its log"
 
-    def _count(self, closing, connection):
-        closing.enter_context(connection)
-        return self.channel.queue_declare(queue=self.queue, passive=True).method
+    def _count(self, closing, channel):
+        closing.enter_context(channel.connection)
+        return channel.queue_declare(queue=self.queue, passive=True).method
 
     def close(self) -> None:
         """Close the connection, within GRACE_SECONDS; a later call makes a new one."""
@@ -212,8 +216,9 @@ class FibonacciRpcClient(RpcClient):
 def within(seconds, step, *args):
     """Return what step(closing, *args) returns; ConnectionError if it fails or takes longer.
 
-    The step runs in a thread, as pika may hang. It enters its connection into `closing`: the thread
-    closes it, unless the step was in time. So no two threads ever work on one connection.
+    The step runs in a thread, as pika may hang. It enters its connection into `closing`. In time,
+    the caller takes the connection out; if the step fails or is late, or the wait is interrupted,
+    the thread closes it. So no two threads ever work on one connection.
     """
     future, closing, caller_is_done = futures.Future(), contextlib.ExitStack(), threading.Event()
 
@@ -231,15 +236,10 @@ def within(seconds, step, *args):
         if not futures.wait([future], seconds).done:
             raise ConnectionError(TimeoutError())  # explain() puts it into words
         result = future.result()
-        closing.pop_all()  # the thread will close nothing: the connection is the caller's
+        closing.pop_all()  # takes it out
         return result
     finally:  # also if Ctrl-C or a task queue's time limit ends the wait
         caller_is_done.set()
-
-
-def clear_openssl_errors():
-    """Clear what a lost connection left in the calling thread, which would end the next one."""
-    ssl.create_default_context()  # loads certificates, which clears: python/cpython issue 148594
 
 
 def explain(error):
