@@ -91,6 +91,8 @@ def test_client_whose_connection_is_lost_connects_at_once(way, far_client, serve
     for _ in range(2):
         way.cut()
         assert far_client.call(30, timeout=5) == 832040
+    way.refuse()
+    assert "refuses connections" in reason(far_client, 0.6)
 
 
 @pytest.mark.parametrize("nodes", [1, 3])

@@ -6,8 +6,6 @@ from concurrent.futures import Future
 
 import pika
 
-WAIT_SECONDS = 10
-
 
 def background(call, *args, **kwargs):
     """Run a call in a thread, while the test plays its server; a call that hangs harms nobody."""
@@ -33,7 +31,7 @@ def send_request(channel, body, **changes):
 
 def receive(channel, queue):
     """Take the next message off a queue: method, properties, body."""
-    method, props, body = next(channel.consume(queue, inactivity_timeout=WAIT_SECONDS))
+    method, props, body = next(channel.consume(queue, inactivity_timeout=10))
     assert method, f"no message came to {queue}"
     channel.basic_ack(method.delivery_tag)
     channel.cancel()
