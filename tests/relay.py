@@ -8,9 +8,7 @@ import time
 import pika
 from brokers import OwnBroker
 
-CLIENT_HANDSHAKE = (
-    6  # answers, each read in one piece: Start, Tune, two Open-, Declare-, Consume-Ok
-)
+CLIENT_HANDSHAKE = 6  # answers, each in one piece: Start, Tune, two Open-, Declare-, Consume-Ok
 NEVER_DEAD = 10**6
 CONNECTION_CLOSE = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
 
