@@ -101,7 +101,7 @@ def serve_node(url, queue, function):
             connection.channel().queue_declare(queue=queue, durable=True)
         except ChannelClosedByBroker as error:
             log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
-        channel = connection.channel()  # a new one, as the broker closes one that it refuses
+        channel = connection.channel()  # a new one, as a refused declaration closes its own
         channel.basic_qos(prefetch_count=1)
         channel.basic_consume(queue=queue, on_message_callback=partial(on_request, function))
         log.info(" [x] Awaiting RPC requests")

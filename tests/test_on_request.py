@@ -23,6 +23,8 @@ MISTAKES = [
     ("def fib(n): sys.exit('bye')", "SystemExit: bye"),
     ("class Odd(Exception): __str__ = None\ndef fib(n): raise Odd", "Odd: <exception str"),
     ("def fib(n): return 'many'", "TypeError: "),
+    ("def fib(n): return None", "TypeError: "),
+    ("def fib(): return 1", "TypeError: "),
     ("rpc_server.compute = str", "TypeError: the function returned str, not bytes"),
     ("rpc_server.MAX_N = None", "TypeError: "),
     ("rpc_server.compute = lambda body: {}", "TypeError: "),
