@@ -67,6 +67,8 @@ def answer(function, body):
 
 def on_request(function, ch, method, props, body):
     """Reply, then acknowledge: after a crash, RabbitMQ redelivers the request to another server."""
+    if stopping:  # it is not acknowledged, so RabbitMQ gives it to another server
+        return
     if method.redelivered:  # acknowledge first, so that it crashes no third server
         log.warning(" [!] redelivered, since its first server was lost or stopped: %r", body[:40])
         ch.basic_ack(delivery_tag=method.delivery_tag)

@@ -16,7 +16,7 @@ from scripts import ROOT, Script, environment
 
 from rpc_client import FibonacciRpcClient
 
-# Run in the background, as by a gate, a shell has its commands ignore Ctrl-C, and theirs too.
+# A shell has its background commands ignore Ctrl-C, and the processes that these start, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 rabbitmq_server = rabbitmq_proc(server=f"{RABBITMQ}/rabbitmq-server", ctl=f"{RABBITMQ}/rabbitmqctl")
@@ -40,13 +40,18 @@ def docker_setup():
 
 @pytest.fixture(scope="session")
 def docker_cleanup():
-    return ["kill", "down -v"]
+    return ["kill", "--profile demo down -v --rmi local"]
 
 
 @pytest.fixture(scope="session")
 def broker(request):
-    """The broker that all tests share; they leave no rpc_queue behind."""
+    """The broker that all tests share; they leave no rpc_queue behind.
+
+    QUEUE_TYPE, such as quorum, is the type of the queues that name none.
+    """
     broker = find_broker(request)
+    if queue_type := os.environ.get("QUEUE_TYPE"):
+        broker.ctl("update_vhost_metadata", "/", "--default-queue-type", queue_type)
     yield broker
     with broker.channel() as channel:
         channel.queue_delete("rpc_queue")
@@ -111,10 +116,10 @@ def start(broker):
 
 @pytest.fixture
 def start_server(start):
-    """Start a server that serves; `patch` is Python, and may define a fib() that may compute()."""
+    """Start a server; `patch` is Python, and may define another fib(), by real_fib()."""
 
     def start_server(patch="", url=None):
-        before = "import os, signal, sys, time, rpc_server\ncompute = fib = rpc_server.fib"
+        before = "import os, signal, sys, time, rpc_server\nreal_fib = fib = rpc_server.fib"
         after = "rpc_server.fib = fib\nrpc_server.serve('rpc_queue', rpc_server.compute)"
         code = f"{before}\n{patch}\n{after}"
         argv = ("-c", code) if patch else ("rpc_server.py",)

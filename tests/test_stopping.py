@@ -11,7 +11,7 @@ from wire import background, receive, round_trip, send_request, waiting
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
 ENDING = " [!] ending after any request in hand; a second signal ends it at once\n"
-SLOW = "fib = lambda n: time.sleep(0.3) or compute(n)"
+SLOW = "fib = lambda n: time.sleep(0.3) or real_fib(n)"
 
 
 def ends_within(server, seconds, *signals):
@@ -22,20 +22,13 @@ def ends_within(server, seconds, *signals):
 
 
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
-def test_idle_server_says_that_it_ends_and_closes_its_connection(start_server, way, signum):
-    server = start_server(url=way.url)
+@pytest.mark.parametrize("patch", ["", "del os.register_at_fork"])  # as on Windows
+def test_idle_server_says_that_it_ends_and_closes_its_connection(start_server, way, patch, signum):
+    server = start_server(patch, way.url)
     server.kill(signum)
     server.expect_exact(ENDING)
     ends_within(server, 2)
     assert way.last[7:11] == CONNECTION_CLOSE
-
-
-@pytest.mark.parametrize("patch", ["", "del os.register_at_fork"])
-def test_server_ends_as_any_program_does(start_server, patch):
-    exit_function = "import atexit\natexit.register(lambda: time.sleep(0.5) or print('sent'))"
-    server = start_server(f"{exit_function}\n{patch}")
-    assert server.ends(signal.SIGTERM) == 0
-    server.expect_exact("sent")
 
 
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
@@ -48,15 +41,41 @@ def test_server_answers_and_acknowledges_the_request_in_hand(start_server, chann
     assert waiting(channel) == 0
 
 
-def test_server_whose_output_is_closed_serves_on_and_stops_as_usual(start_server, channel):
-    server = start_server(SLOW)
+def test_request_that_comes_after_the_signal_is_left_in_the_queue(server, channel):
+    server.kill(signal.SIGTERM)
+    server.expect_exact(ENDING)
+    send_request(channel, b"30")  # the server may still poll
+    ends_within(server, 2)
+    assert waiting(channel) == 1
+
+
+def test_server_stopped_in_a_redelivered_request_begins_no_other(rpc_queue, start_server, channel):
+    first, _ = send_request(channel, b"30")
+    wait_until(5, lambda: waiting(channel))
+    channel.basic_nack(channel.basic_get(rpc_queue)[0].delivery_tag)  # RabbitMQ redelivers it
+    send_request(channel, b"31")
+    server = start_server("fib = lambda n: input() or real_fib(n)")
+    server.expect_exact(" [.] fib(30)")
+    wait_until(5, lambda: not waiting(channel))  # both are with the server
+    server.kill(signal.SIGTERM)
+    server.expect_exact(ENDING)
+    server.sendline("\n")  # the function may return, this time and once more
+    assert server.ends() == 0
+    assert receive(channel, first)[2] == b"832040"
+    assert waiting(channel) == 1
+
+
+def test_server_whose_output_is_closed_serves_on_and_stops(start_server, channel, tmp_path):
+    begun = tmp_path / "begun"
+    server = start_server(f"fib = lambda n: open({str(begun)!r}, 'w') and time.sleep(0.3) or n")
     server.proc.stdout.close()
     for _ in range(3):
-        assert round_trip(channel, b"30")[1] == b"832040"
+        assert round_trip(channel, b"30")[1] == b"30"
+    begun.unlink()
     queue, _ = send_request(channel, b"30")
-    wait_until(5, lambda: not waiting(channel))
+    wait_until(5, begun.exists)
     server.kill(signal.SIGTERM)
-    assert receive(channel, queue)[2] == b"832040"
+    assert receive(channel, queue)[2] == b"30"
 
 
 @pytest.mark.parametrize("second", STOP_SIGNALS)
@@ -67,7 +86,8 @@ def test_second_signal_ends_a_server_at_once_and_loses_no_call(start_server, cha
     server.kill(signal.SIGTERM)
     server.expect_exact(ENDING)  # two at once would be one
     assert server.ends(second) == -second
-    start_server()
+    words = " [!] redelivered, since its first server was lost or stopped: b'30'\n"
+    start_server().expect_exact(words)
     assert receive(channel, queue)[2] == b"832040"
 
 
@@ -87,7 +107,9 @@ def test_server_that_connects_stops_once_pika_gives_up(way, start):
     way.answers = 2
     server = start("rpc_server.py", url=f"{way.url}?stack_timeout=1")
     assert way.dead.wait(10)
-    ends_within(server, 4, signal.SIGTERM)
+    server.kill(signal.SIGTERM)
+    server.expect(r" \[!\] 127.0.0.1:\d+ does not answer: .+; ending\n")
+    ends_within(server, 0.5)  # without a pause
 
 
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
