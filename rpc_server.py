@@ -132,6 +132,8 @@ def explain(error):
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
         return "does not answer: is RabbitMQ overloaded, or the network down?"
     if re.search("indicated EOF|EOFError|ConnectionReset|BrokenPipe|getpeername", repr(error)):
+        if re.search("Incompatible|Probable|Connector|getpeername", repr(error)):  # not open yet
+            return "closed the connection: is RabbitMQ starting or stopping, or is this a TLS port?"
         return "closed the connection: is RabbitMQ starting or stopping, or was a heartbeat missed?"
     return f"failed: {str(error) or repr(error)}"
 
