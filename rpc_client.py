@@ -45,8 +45,11 @@ class RpcClient:
         try:
             for node in self.urls:
                 pika.URLParameters(node)  # raises errors of many types
+                if urlsplit(node).scheme not in ("amqp", "amqps") or not urlsplit(node).hostname:
+                    raise ValueError  # pika takes http: for amqp:, and no host for localhost
         except Exception:  # its message may contain the password
-            raise ValueError(f"AMQP_URL is malformed: write {URL_FORM}") from None
+            name = "url" if url else "AMQP_URL"
+            raise ValueError(f"{name} is malformed: write {URL_FORM}") from None
         self.corr_id: str | None = None  # there is no call yet
         self.deadline = time.monotonic() + timeout
         self._connect()

@@ -138,6 +138,19 @@ def explain(error):
     return f"failed: {str(error) or repr(error)}"
 
 
+def node_urls():
+    """Return the URLs in AMQP_URL; exit with 1 if one is malformed."""
+    urls = re.split(r"(?i),\s*(?=amqp)", os.environ.get("AMQP_URL") or DEFAULT_URL)
+    try:
+        for node in urls:
+            pika.URLParameters(node)  # raises errors of many types
+            if urlsplit(node).scheme not in ("amqp", "amqps") or not urlsplit(node).hostname:
+                raise ValueError  # pika takes http: for amqp:, and no host for localhost
+    except Exception:  # its message may contain the password
+        sys.exit(f" [!] AMQP_URL is malformed: write {URL_FORM}")
+    return urls
+
+
 def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
     """Serve until SIGTERM or Ctrl-C; if that fails, say why, and try the next node of AMQP_URL.
 
@@ -151,14 +164,7 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
     signal.signal(signal.SIGINT, stop)
     if hasattr(os, "register_at_fork"):  # so that SIGTERM ends a child that the function forks
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    urls = re.split(r"(?i),\s*(?=amqp)", os.environ.get("AMQP_URL") or DEFAULT_URL)
-    try:
-        for url in urls:
-            pika.URLParameters(url)  # once at the start, so that a typo ends the server
-    except Exception:  # of many types; its message may contain the password
-        sys.exit(f" [!] AMQP_URL is malformed: write {URL_FORM}")
-
-    for url in itertools.cycle(urls):
+    for url in itertools.cycle(node_urls()):
         try:
             serve_node(url, queue, function)
         except (AMQPError, ConnectionError) as error:
