@@ -22,7 +22,7 @@ URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TL
 MAX_N = 20_000  # fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
 HEARTBEAT_SECONDS = 600  # how long a function may take: pika sends no heartbeats meanwhile
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}  # s, s, ms
-MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # between two attempts to connect
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # between two attempts, not in step with others
 
 log = logging.getLogger(__name__)
 stopping = False  # SIGTERM or Ctrl-C has come
@@ -66,7 +66,7 @@ def answer(function, body):
 
 
 def on_request(function, ch, method, props, body):
-    """Reply, then acknowledge: after a crash, RabbitMQ redelivers the request to another server."""
+    """Reply, then acknowledge, so a crash redelivers it; the second time, acknowledge first."""
     if stopping:  # it is not acknowledged, so RabbitMQ gives it to another server
         return
     if method.redelivered:  # acknowledge first, so that it crashes no third server
@@ -95,14 +95,18 @@ def connect(url):
         raise ConnectionError(error) from error
 
 
-def serve_node(url, queue, function):
-    """Connect, declare, serve until a signal; AMQPError if the connection or the queue is lost."""
-    with connect(url) as connection:
+def declare(connection, queue):
+    try:
         # Durable, as RabbitMQ 4.3 may deny transient shared queues. The broker chooses the type.
-        try:
-            connection.channel().queue_declare(queue=queue, durable=True)
-        except ChannelClosedByBroker as error:
-            log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
+        connection.channel().queue_declare(queue=queue, durable=True)
+    except ChannelClosedByBroker as error:
+        log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
+
+
+def serve_node(url, queue, function):
+    """Serve; ConnectionError if it cannot connect, AMQPError if connection or queue is lost."""
+    with connect(url) as connection:
+        declare(connection, queue)
         channel = connection.channel()  # a new one, as a refused declaration closes its own
         channel.basic_qos(prefetch_count=1)
         channel.basic_consume(queue=queue, on_message_callback=partial(on_request, function))
@@ -126,7 +130,7 @@ def stop(signum, frame):
 
 
 def explain(error):
-    """Return what happened, in plain words; pika tells it only in the text of its errors."""
+    """Return what happened, in plain words; pika tells it only in its errors' texts."""
     if "ConnectionRefusedError" in repr(error):
         return "refuses connections: is RabbitMQ running?"
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
@@ -169,8 +173,9 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
             serve_node(url, queue, function)
         except (AMQPError, ConnectionError) as error:
             address = urlsplit(url).netloc.rpartition("@")[2]
-            pause = random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS)  # not in step with others
-            log.warning(" [!] %s %s; next attempt in %.1f s", address, explain(error), pause)
+            pause = 0 if stopping else random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS)
+            then = f"next attempt in {pause:.1f} s" if pause else "ending"
+            log.warning(" [!] %s %s; %s", address, explain(error), then)
             time.sleep(pause)
         if stopping:
             break

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from relay import NEVER_DEAD
 
 HASTY = """import rpc_server
 rpc_server.MIN_PAUSE_SECONDS = rpc_server.MAX_PAUSE_SECONDS = 0.1
@@ -31,15 +30,6 @@ def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker,
     own_broker.ctl("delete_user", "late")
 
 
-def test_server_waits_while_another_consumer_has_the_queue_to_itself(rpc_queue, channel, start):
-    channel.basic_consume(rpc_queue, print, exclusive=True)
-    server = start("-c", HASTY)
-    for _ in range(2):
-        server.expect(r" \[!\] .+:\d+ failed: .*ACCESS_REFUSED.*; next attempt in ")
-    channel.close()
-    server.awaits_requests()
-
-
 def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, start):
     way.answers = 2  # the broker freezes while the server connects
     urls = f"{unreachable}?socket_timeout=0.3", f"{way.url}?stack_timeout=0.5"
@@ -51,19 +41,8 @@ def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, star
     server.awaits_requests()
 
 
-@pytest.mark.parametrize("answers", [1, 2], ids=["Start", "Tune"])
-def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(way, start, answers):
-    way.answers = answers
-    server = start("-c", HASTY, url=way.url)
-    assert way.dead.wait(10)
-    way.answers = NEVER_DEAD
-    way.cut()
-    server.expect(r"^ \[!\] 127.0.0.1:\d+ closed the connection: .+; next attempt in ")
-    server.awaits_requests()
-
-
 def test_server_pauses_for_a_second_and_a_half_at_most_and_not_in_step_with_others(start):
-    sleep = "time.sleep = lambda seconds: print(f'{seconds:.5f} s', flush=True)"
+    sleep = "time.sleep = lambda seconds: print(seconds, 's', flush=True)"
     code = f"import rpc_server, time\n{sleep}\nrpc_server.serve('rpc_queue', rpc_server.compute)"
     pauses = []
     for server in [start("-c", code, url="amqp://guest:guest@localhost:1/%2F") for _ in range(2)]:
