@@ -8,8 +8,8 @@ import ssl
 import threading
 import time
 import uuid
-from concurrent import futures
-from typing import Self
+from functools import partial
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pika
@@ -18,17 +18,112 @@ from pika.exceptions import AMQPError
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
 TIMEOUT_SECONDS = 10.0
-RETRY_SECONDS = 0.5  # between two attempts, and the least time that is left for one
-GRACE_SECONDS = 0.4  # for asking the broker why there is no reply, and for closing
-MAX_EXPIRATION_MS = 2**32 - 1  # RabbitMQ closes the channel on more (rabbitmq.com/docs/ttl)
+MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration
+LAST_ATTEMPT_SECONDS = 0.5  # before the deadline: a later one has no time to tell its reason
+RETRY_SECONDS = 0.5  # between two attempts
+GRACE_SECONDS = 0.4  # for asking the broker why there is no response, and for closing
+EXPIRED = "it expired as all servers were busy, or one computes it, or lost it: see its log"
+# On Linux, a connection to a machine that is down ends within five seconds, so that there is time
+# for the next node. A network that stalls for as long ends it, too: the request is sent again.
+KEEPALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}  # s, s, ms
 
 
 class RpcError(Exception):
-    """The server refused the request or failed: its own words."""
+    """The server refused the request or failed, in its own words. See also NoServerError."""
 
 
 class NoServerError(RpcError):
     """There is no queue for the request: no server has declared it yet, or someone deleted it."""
+
+
+class RpcConnection:
+    """The tutorial's client: a connection, a channel, a callback queue; one request at a time."""
+
+    def __init__(self, url, queue):
+        self.url = url
+        self.address = urlsplit(url).netloc.rpartition("@")[2]  # without the password
+        self.queue = queue
+        self.connection: Any = None
+        self.channel: Any = None
+        self.callback_queue = ""
+        self.blocked = None  # the broker's reason, while it blocks publishers
+        self.request: Any = None  # set by call(), in which alone pika runs the callbacks
+
+    def open(self, seconds):
+        """The tutorial's __init__(): connect, declare the callback queue, and consume it."""
+        node = pika.URLParameters(self.url)  # each time anew, as certificates are renewed
+        node.socket_timeout = seconds / 2  # leaves time for the host's second address
+        node.stack_timeout = seconds
+        node.connection_attempts = 1  # RpcClient makes the next one
+        node.blocked_connection_timeout = None  # call() waits until the deadline
+        node.tcp_options = node.tcp_options or KEEPALIVE
+        self.connection = pika.BlockingConnection(node)
+        self.connection.add_on_connection_blocked_callback(self.on_blocked)
+        self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
+        self.channel = self.connection.channel()
+        self.channel.add_on_return_callback(self.on_return)
+        result = self.channel.queue_declare(queue="", exclusive=True)
+        queue = self.callback_queue = result.method.queue
+        self.channel.basic_consume(queue=queue, on_message_callback=self.on_response, auto_ack=True)
+
+    def on_blocked(self, connection, frame):
+        self.blocked = frame.method.reason
+
+    def on_unblocked(self, connection, frame):
+        self.blocked = None
+
+    def on_response(self, ch, method, props, body):
+        if self.request.corr_id == props.correlation_id and self.request.response is None:
+            self.request.response = body
+            if props.type == "error":
+                self.request.response = RpcError(body.decode(errors="backslashreplace")[:200])
+
+    def on_return(self, ch, method, props, body):
+        if self.request.corr_id == props.correlation_id and self.request.response is None:
+            reason = f"there is no {self.queue} on {self.address}: start a server"
+            self.request.response = NoServerError(reason)
+
+    def call(self, request):
+        """The tutorial's call(): publish the request, wait for the response until the deadline."""
+        self.request = request
+        while self.blocked and request.time_left():  # RabbitMQ reads nothing meanwhile
+            self.connection.process_data_events(time_limit=request.time_left())
+        if not self.blocked:
+            self.channel.basic_publish(
+                exchange="",
+                routing_key=self.queue,
+                properties=pika.BasicProperties(
+                    reply_to=self.callback_queue,
+                    correlation_id=request.corr_id,
+                    expiration=str(int(request.time_left() * 1000)),
+                ),
+                body=request.body,
+                mandatory=True,  # without a queue, RabbitMQ returns it to on_return()
+            )
+        while request.response is None and request.time_left():
+            if not self.channel.consumer_tags:  # no reply can come
+                raise AMQPError("the channel or its queue is gone: see RabbitMQ's log")
+            self.connection.process_data_events(time_limit=request.time_left())
+        self.request = None  # else it would be in memory until the next call, with its response
+
+    def close(self):
+        if self.connection and self.connection.is_open:  # else pika logs an error
+            self.connection.close()
+
+
+class Request:
+    """A request, its deadline, and what came of it: a response, or the reason why there is none."""
+
+    def __init__(self, body, timeout):
+        self.body = body
+        self.corr_id = str(uuid.uuid4())
+        self.deadline = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
+        self.last_attempt = self.deadline - min(LAST_ATTEMPT_SECONDS, timeout / 2)
+        self.response: bytes | RpcError | None = None
+        self.reason = "there was no time to send the request"
+
+    def time_left(self):
+        return max(0, self.deadline - time.monotonic())
 
 
 class RpcClient:
@@ -36,167 +131,97 @@ class RpcClient:
 
     `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
     Raises ValueError if it is malformed, ConnectionError if no node answers in time (10 s at most).
-    A call makes attempts until its deadline: each connects if need be, publishes, and waits.
     """
 
     def __init__(self, queue: str, url: str | None = None, timeout: float = TIMEOUT_SECONDS):
         self.queue = queue
-        self.urls = re.split(r"(?i),\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
-        try:
-            for node in self.urls:
-                pika.URLParameters(node)  # raises errors of many types
-                if urlsplit(node).scheme not in ("amqp", "amqps") or not urlsplit(node).hostname:
-                    raise ValueError  # pika takes http: for amqp:, and no host for localhost
-        except Exception:  # its message may contain the password
-            name = "url" if url else "AMQP_URL"
-            raise ValueError(f"{name} is malformed: write {URL_FORM}") from None
-        self.corr_id: str | None = None  # there is no call yet
-        self.deadline = time.monotonic() + timeout
-        self._connect()
+        self._urls = node_urls(url)
+        self._busy = False
+        self._rpc: RpcConnection | None = self._connect(timeout)
 
-    def _connect(self):
-        """Connect to the first node that answers within its share of the time."""
-        share = max(0.001, min(self._time_left(), TIMEOUT_SECONDS)) / len(self.urls)  # 0 is invalid
-        reasons = []
-        for url in self.urls:
-            self.address, self.blocked = urlsplit(url).netloc.rpartition("@")[2], None
-            if url.lower().startswith("amqps"):
-                # A lost connection leaves an error in this thread's OpenSSL queue, which ends the
-                # next one, too (python/cpython issue 148594). Loading certificates clears it.
-                ssl.create_default_context()
-            try:
-                opened = within(share, self._open, url, share)
-                self.connection, self.channel, self.callback_queue = opened
-                return
-            except ConnectionError as error:
-                reasons.append(f"{self.address} {explain(error)}")
-        raise ConnectionError("; ".join(reasons))
-
-    def _open(self, closing, url, seconds):
-        """Return a connection, a channel and a callback queue. See within() for `closing`."""
-        node = pika.URLParameters(url)  # each time anew, as certificates are renewed
-        node.socket_timeout = seconds / 2  # leaves time for the host's second address
-        node.stack_timeout = seconds
-        node.connection_attempts = 1  # ask() makes the next one
-        node.blocked_connection_timeout = None  # _attempt() waits until the deadline
-        connection = closing.enter_context(pika.BlockingConnection(node))
-        connection.add_on_connection_blocked_callback(self.on_blocked)
-        connection.add_on_connection_unblocked_callback(self.on_blocked)
-        channel = connection.channel()
-        channel.add_on_return_callback(self.on_return)
-        queue = channel.queue_declare(queue="", exclusive=True).method.queue
-        channel.basic_consume(queue=queue, on_message_callback=self.on_response, auto_ack=True)
-        return connection, channel, queue
-
-    def on_blocked(self, connection, frame):
-        self.blocked = getattr(frame.method, "reason", None)  # Connection.Unblocked has none
-
-    def on_response(self, ch, method, props, body):
-        if self.response is None and self.corr_id == props.correlation_id:  # the first reply to it
-            self.response = body
-            if props.type == "error":
-                self.response = RpcError(body.decode(errors="backslashreplace")[:200])
-
-    def on_return(self, ch, method, props, body):
-        if self.response is None and self.corr_id == props.correlation_id:
-            reason = f"there is no {self.queue} on {self.address}: start a server"
-            self.response = NoServerError(reason)
-
-    def ask(self, request: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
+    def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
         """Return the reply. A request lost on the way is sent again, so it may be computed twice.
 
-        Keep it small: publishing has no time limit. Raises RpcError, NoServerError; TimeoutError
-        with the reason, at most GRACE_SECONDS after `timeout`; RuntimeError if calls overlap.
+        Raises RpcError, NoServerError; TimeoutError with the reason, at most a second after
+        `timeout`, or five if the broker stops reading (Linux); RuntimeError if calls overlap.
         """
-        corr_id = str(uuid.uuid4())
-        if self.corr_id is not None:
+        if self._busy:
             raise RuntimeError("another call is under way: make a client for each thread")
         try:
-            self.corr_id, self.response = corr_id, None
-            self.reason = "there was no time to connect"
-            self.deadline = time.monotonic() + timeout
-            last_start = self.deadline - min(RETRY_SECONDS, timeout / 2)
-            response = self._retry(request, last_start)
-            if response is None:
-                time.sleep(self._time_left())  # or a caller in a loop would hammer the broker
-                raise TimeoutError(f"no answer within {timeout:g} s: {self.reason}")
-            if isinstance(response, RpcError):
-                raise response
-            return response
+            self._busy = True
+            request = Request(body, timeout)
+            self._retry(request)
         finally:
-            self.corr_id = None
+            self._busy = False
+        if request.response is None:
+            raise TimeoutError(f"no answer within {timeout:g} s: {request.reason}")
+        if isinstance(request.response, RpcError):
+            raise request.response
+        return request.response
 
-    def _retry(self, request, last_start):
-        """Make attempts until one is not lost; to connect after `last_start` would time out."""
-        while self.connection or time.monotonic() < last_start:
-            pause = 0 if self.connection else RETRY_SECONDS  # an idle connection is often lost
+    def _retry(self, request):
+        """Connect if need be, publish, wait; if the connection is lost, again, if there is time."""
+        pause = 0.0  # at first: an idle connection is often lost, as pika sends no heartbeats on it
+        while time.monotonic() < request.last_attempt:
             try:
-                return self._attempt(request)
-            except ConnectionError as error:  # no node was reached
-                self.reason = str(error)
+                rpc = self._rpc or self._connect(request.time_left())
+                self._rpc = rpc
+                if request.time_left():
+                    rpc.call(request)
+                    if request.response is None:
+                        request.reason = self._diagnose(rpc)
+                return  # there is a response, or no time left
+            except ConnectionError as error:  # no node answers
+                request.reason = str(error)
             except AMQPError as error:  # the connection is lost
-                self.reason = f"{self.address} {explain(error)}"
+                request.reason = f"{rpc.address} {explain(error)}"
                 self.close()
             except BaseException:  # Ctrl-C or a task queue's time limit has interrupted pika
                 self.close()
                 raise
-            time.sleep(min(pause, self._time_left()))
-        return None
+            time.sleep(min(pause, request.time_left()))
+            pause = RETRY_SECONDS
+        time.sleep(request.time_left())  # so that the time that TimeoutError names has gone by
 
-    def _attempt(self, request):
-        """Connect if need be, publish, and wait; return the response, or None at the deadline."""
-        if self.connection is None:
-            self._connect()
-        while self.blocked and self._time_left():  # RabbitMQ reads nothing meanwhile
-            self.connection.process_data_events(time_limit=self._time_left())
-        if self._time_left():
-            self.channel.basic_publish(
-                exchange="",
-                routing_key=self.queue,
-                properties=pika.BasicProperties(
-                    reply_to=self.callback_queue,
-                    correlation_id=self.corr_id,
-                    expiration=str(int(min(self._time_left() * 1000, MAX_EXPIRATION_MS))),
-                ),
-                body=request,
-                mandatory=True,  # without a queue, RabbitMQ returns it to on_return()
-            )
-        while self.response is None and self._time_left():
-            if not self.channel.consumer_tags:  # no reply can come
-                raise AMQPError("the channel or its queue is gone: see RabbitMQ's log")
-            self.connection.process_data_events(time_limit=self._time_left())
-        if self.response is None:
-            self.reason = self._diagnose()
-        return self.response
+    def _connect(self, seconds):
+        """Return a connection to the first node that answers within its share of the time."""
+        share = max(0.001, min(seconds, TIMEOUT_SECONDS)) / len(self._urls)  # 0 is invalid
+        reasons = []
+        for url in self._urls:
+            if url.lower().startswith("amqps"):
+                # A lost connection leaves an error in this thread's OpenSSL queue, which ends the
+                # next one, too (python/cpython issue 148594). Loading certificates clears it.
+                ssl.create_default_context()
+            rpc = RpcConnection(url, self.queue)
+            try:
+                within(share, partial(rpc.open, share), abandon=rpc.close)
+                return rpc
+            except ConnectionError as error:
+                reasons.append(f"{rpc.address} {explain(error)}")
+        raise ConnectionError("; ".join(reasons))
 
-    def _time_left(self):
-        return max(0, self.deadline - time.monotonic())
-
-    def _diagnose(self):
+    def _diagnose(self, rpc):
         """Return why there is no response, as the broker tells it."""
-        if self.blocked:
-            return f"the broker blocks publishers: {self.blocked}"
-        connection, self.connection = self.connection, None  # lent to a thread
+        if rpc.blocked:
+            return f"the broker blocks publishers: {rpc.blocked}"
+        self._rpc = None  # the thread of within() works on it
+        passive = partial(rpc.channel.queue_declare, queue=self.queue, passive=True)
         try:
-            seen = within(GRACE_SECONDS, self._count, self.channel)
+            seen = within(GRACE_SECONDS, passive, abandon=rpc.close).method
         except ConnectionError as error:
-            return f"{self.address} {explain(error)}"
-        self.connection = connection  # given back, as RabbitMQ has answered
+            return f"{rpc.address} {explain(error)}"
+        self._rpc = rpc  # kept, as RabbitMQ has answered
         if seen.consumer_count == 0:
             return "no server is consuming"
         counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
-        return f"{counts}; it expired as all were busy, or one computes it, or lost it: see its log"
-
-    def _count(self, closing, channel):
-        closing.enter_context(channel.connection)
-        return channel.queue_declare(queue=self.queue, passive=True).method
+        return f"{counts}; {EXPIRED}"
 
     def close(self) -> None:
         """Close the connection, within GRACE_SECONDS; a later call makes a new one."""
-        connection, self.connection = self.connection, None
-        if connection:
+        rpc, self._rpc = self._rpc, None
+        if rpc:
             with contextlib.suppress(ConnectionError, RuntimeError):  # no thread starts at exit
-                within(GRACE_SECONDS, lambda _: connection.close())
+                within(GRACE_SECONDS, rpc.close, abandon=rpc.close)
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +231,7 @@ class RpcClient:
 
 
 class FibonacciRpcClient(RpcClient):
-    """Calls the servers that compute fib(n): the tutorial's client."""
+    """Calls the servers that compute fib(n)."""
 
     def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
         super().__init__("rpc_queue", url, timeout)
@@ -216,37 +241,52 @@ class FibonacciRpcClient(RpcClient):
         return int(self.ask(str(n).encode(), timeout))
 
 
-def within(seconds, step, *args):
-    """Return what step(closing, *args) returns; ConnectionError if it fails or takes longer.
+def within(seconds, step, abandon):
+    """Return what step() returns; ConnectionError if it fails or takes longer.
 
-    The step runs in a thread, as pika may hang. It enters its connection into `closing`. In time,
-    the caller takes the connection out; if the step fails or is late, or the wait is interrupted,
-    the thread closes it. So no two threads ever work on one connection.
+    The step runs in a thread, as pika may hang. If it fails or is late, or the wait is interrupted,
+    that thread then runs abandon(). So no two threads ever work on one connection.
     """
-    future, closing, caller_is_done = futures.Future(), contextlib.ExitStack(), threading.Event()
+    result, failure, taken = None, None, False
+    step_is_done, caller_is_done = threading.Event(), threading.Event()
 
     def run():
+        nonlocal result, failure
         try:
-            with closing:
-                future.set_result(step(closing, *args))
-                caller_is_done.wait()
+            result = step()
         except Exception as error:  # pika raises many types while it connects
-            if not future.done():  # else the caller has its result, and closing has failed
-                future.set_exception(ConnectionError(error))
+            failure = error
+        step_is_done.set()
+        caller_is_done.wait()
+        if not taken:
+            with contextlib.suppress(Exception):  # nobody waits to be told
+                abandon()
 
     try:
         threading.Thread(target=run, daemon=True).start()
-        if not futures.wait([future], seconds).done:
-            raise ConnectionError(TimeoutError())  # explain() puts it into words
-        result = future.result()
-        closing.pop_all()  # takes it out
+        if not step_is_done.wait(seconds) or failure:
+            raise ConnectionError(failure or TimeoutError())  # explain() puts it into words
+        taken = True
         return result
     finally:  # also if Ctrl-C or a task queue's time limit ends the wait
         caller_is_done.set()
 
 
+def node_urls(url):
+    """Return the URLs in `url`, by default in AMQP_URL; ValueError if one is malformed."""
+    urls = re.split(r"(?i),\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
+    try:
+        for node in urls:
+            pika.URLParameters(node)  # raises errors of many types
+            if urlsplit(node).scheme not in ("amqp", "amqps") or not urlsplit(node).hostname:
+                raise ValueError  # pika takes http: for amqp:, and no host for localhost
+    except Exception:  # its message may contain the password
+        raise ValueError(f"{'url' if url else 'AMQP_URL'} is malformed: write {URL_FORM}") from None
+    return urls
+
+
 def explain(error):
-    """Return what happened, in plain words; pika tells it only in the text of its errors."""
+    """Return what happened, in plain words; pika tells it only in its errors' texts."""
     if "ConnectionRefusedError" in repr(error):
         return "refuses connections: is RabbitMQ running?"
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
@@ -263,7 +303,7 @@ def main() -> None:
     parser.add_argument("n", nargs="*", type=int, default=[30], help="0 to 20000 (default: 30)")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="default: 10 s")
     args = parser.parse_args()
-    if not args.timeout > 0:
+    if not args.timeout > 0:  # nan is not, either
         parser.error("--timeout: must be more than 0 seconds")
     try:
         with FibonacciRpcClient(timeout=args.timeout) as fibonacci_rpc:

@@ -2,11 +2,13 @@
 
 import contextlib
 import socket
+import subprocess
 import threading
 import time
 
 import pika
-from brokers import OwnBroker
+import pytest
+from brokers import OwnBroker, ends_with, run
 
 CLIENT_HANDSHAKE = 6  # answers, each in one piece: Start, Tune, two Open-, Declare-, Consume-Ok
 NEVER_DEAD = 10**6
@@ -63,6 +65,16 @@ class Relay:
         """Break the connections and take no new ones."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.cut()
+
+    def dark(self):
+        """The packets from and to this end are dropped, as if its machine were down."""
+        port = self.listener.getsockname()[1]
+        rule = f"INPUT -p tcp -m multiport --ports {port} -j DROP".split()
+        try:
+            run("iptables", "-w", "-I", *rule, stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("only root can drop packets, with iptables")
+        return ends_with(run, "iptables", "-w", "-D", *rule)
 
     def close(self):
         self.revived.set()

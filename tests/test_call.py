@@ -1,11 +1,13 @@
 """What the client puts on the wire, and what it takes from it."""
 
+import gc
 import threading
 
 import pika
 import pytest
 from wire import background, receive, send_reply, waiting
 
+import rpc_client
 from rpc_client import RpcError
 
 ERRORS = [(b"", "^$"), (b"\xff\xfe", r"^\\xff\\xfe$"), (b"x" * 100_000, "^x{200}$")]
@@ -28,7 +30,7 @@ def test_request_is_the_decimal_digits_and_expires(client, begin, channel, timeo
     call, method, props, body = begin(30, timeout)
     assert body == b"30"
     assert (method.exchange, method.routing_key) == ("", "rpc_queue")
-    assert props.reply_to == client.callback_queue
+    assert props.reply_to == client._rpc.callback_queue
     expiration = min(timeout * 1000, 2**32 - 1)
     assert expiration - 1000 < int(props.expiration) <= expiration
     send_reply(channel, props, b"832040")
@@ -37,9 +39,18 @@ def test_request_is_the_decimal_digits_and_expires(client, begin, channel, timeo
 
 def test_client_leaves_no_reply_in_its_callback_queue_and_no_queue(own_broker, client, server):
     assert client.call(30) == 832040
-    assert own_broker.queues()[client.callback_queue] == "0"
+    callback_queue = client._rpc.callback_queue
+    assert own_broker.queues()[callback_queue] == "0"
     client.close()
-    assert client.callback_queue not in own_broker.queues()
+    assert callback_queue not in own_broker.queues()
+
+
+def test_request_and_reply_do_not_outlive_the_call(client, server):
+    assert client.call(30) == 832040
+    with pytest.raises(RpcError):
+        client.call(-1)
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, rpc_client.Request)]
 
 
 def test_client_ignores_foreign_replies_takes_the_first_match_and_asks_once(begin, channel):
@@ -62,7 +73,7 @@ def test_client_ignores_late_replies_to_an_earlier_call(client, begin, channel):
         earlier.result(5)
     call, _, props, _ = begin(30)
     assert props.correlation_id != late.correlation_id
-    assert props.reply_to == late.reply_to == client.callback_queue
+    assert props.reply_to == late.reply_to == client._rpc.callback_queue
     send_reply(channel, late, b"1")
     send_reply(channel, late, b"1", type="error")
     send_reply(channel, props, b"832040")
@@ -71,7 +82,7 @@ def test_client_ignores_late_replies_to_an_earlier_call(client, begin, channel):
 
 def test_client_ignores_the_return_of_an_earlier_request(client, server):
     earlier = pika.BasicProperties(correlation_id="an earlier call's")
-    client.channel.basic_publish("", "no such queue", b"1", earlier, mandatory=True)
+    client._rpc.channel.basic_publish("", "no such queue", b"1", earlier, mandatory=True)
     assert client.call(30) == 832040
 
 
@@ -110,12 +121,12 @@ def test_client_calls_on_after_failures(client, server):
 
 
 def test_error_and_a_lost_queue_cost_no_next_call(own_broker, client, begin, channel, start_server):
-    connection, together = client.connection, threading.Event()
+    connection, together = client._rpc.connection, threading.Event()
     process = connection.process_data_events
     connection.process_data_events = lambda time_limit: together.wait(10) and process(time_limit)
     call, _, props, _ = begin(30)
     send_reply(channel, props, b"too many rabbits", type="error")
-    own_broker.ctl("delete_queue", client.callback_queue)
+    own_broker.ctl("delete_queue", client._rpc.callback_queue)
     together.set()  # the client reads both at once
     with pytest.raises(RpcError, match="too many rabbits"):
         call.result(5)

@@ -19,12 +19,12 @@ import rpc_client
 import rpc_server
 from rpc_client import FibonacciRpcClient
 
-CLOSED = "closed the connection: is RabbitMQ starting or stopping, or was a heartbeat missed?"
+CLOSED = "closed the connection: is RabbitMQ starting or stopping, or is this a TLS port?"
 
 
 @pytest.mark.parametrize("how", ["connections_closed", "stopped", "killed", "frozen"])
 def test_client_and_server_go_on_after(how, own_broker, client, start_server):
-    server = start_server("fib = lambda n: input() or compute(n)")
+    server = start_server("fib = lambda n: input() or real_fib(n)")
     call = background(client.call, 30, timeout=60)
     server.expect_exact(" [.] fib(30)")
     with getattr(own_broker, how)():
@@ -33,17 +33,23 @@ def test_client_and_server_go_on_after(how, own_broker, client, start_server):
     assert client.call(31) == 1346269
 
 
+def test_lost_connection_is_not_closed_again(way, far_client, server, caplog):
+    way.cut()
+    assert far_client.call(30) == 832040
+    assert "called on closed connection" not in caplog.text
+
+
 def test_client_idle_past_its_heartbeats_calls_again(own_broker, server):
     with FibonacciRpcClient(own_broker.url(heartbeat=1)) as client:
-        name = client.callback_queue
+        name = client._rpc.callback_queue
         wait_until(15, lambda: name not in own_broker.queues())
         assert client.call(30, timeout=2) == 832040
-        assert client.callback_queue != name
+        assert client._rpc.callback_queue != name
 
 
 def test_client_calls_again_when_its_callback_queue_was_deleted(own_broker, client, server):
-    connection = client.connection
-    own_broker.ctl("delete_queue", client.callback_queue)
+    connection = client._rpc.connection
+    own_broker.ctl("delete_queue", client._rpc.callback_queue)
     assert client.call(30, timeout=2) == 832040
     assert connection.is_closed
 
@@ -73,7 +79,7 @@ def test_connection_that_is_ended_at_once_is_a_lost_one(proxy, client, start):
     server.expect_exact(f"{CLOSED}; next attempt in ")
     for _ in range(100):  # pika raises ValueError in some of them only
         assert both_find_the_connection_closed(proxy)
-    client.urls = [proxy]
+    client._urls = [proxy]
     client.close()
     with pytest.raises(TimeoutError, match=re.escape(CLOSED)):
         client.call(30, timeout=1)
@@ -92,7 +98,9 @@ def test_what_the_broker_says_and_an_error_without_a_text_are_explained():
     explain = rpc_server.explain
     assert explain(said) == f"failed: (406, '{text}')"
     assert "vhost EOF" in explain(pika.exceptions.AMQPConnectionError("vhost EOF not found"))
-    assert "closed the connection" in explain(BrokenPipeError())
+    lost = pika.exceptions.StreamLostError("BrokenPipeError(32, 'Broken pipe')")
+    assert explain(lost).endswith("starting or stopping, or was a heartbeat missed?")
+    assert explain(BrokenPipeError()) == explain(lost)
     assert "closed the connection" in explain(ssl.SSLEOFError())
     assert "does not answer" in explain(pika.exceptions.AMQPHeartbeatTimeout())
     assert "failed: ConnectionWrong" in explain(pika.exceptions.ConnectionWrongStateError())
@@ -135,7 +143,7 @@ def test_server_that_may_not_declare_says_so_and_serves(restricted, channel, cli
 
 def test_function_may_outlast_the_heartbeats_of_the_broker(own_broker, start_server, channel):
     with own_broker.setting("heartbeat", 1, usual=60):
-        server = start_server("fib = lambda n: time.sleep(4) or compute(n)")
+        server = start_server("fib = lambda n: time.sleep(4) or real_fib(n)")
     queue, _ = send_request(channel, b"30")
     assert receive(channel, queue)[2] == b"832040"
     server.expect_exact(" [.] fib(30)")
@@ -148,14 +156,30 @@ def test_server_says_that_a_function_outlasted_the_heartbeat(broker, start_serve
     server.expect("closed the connection: .+ or was a heartbeat missed\\?; next attempt in ")
 
 
-@pytest.mark.parametrize(
-    ("query", "heartbeat", "options"),
-    [
-        ("", 600, {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60_000}),
-        ("?heartbeat=0&tcp_options={'TCP_KEEPIDLE':20}", 0, {"TCP_KEEPIDLE": 20}),
-    ],
-)
-def test_kernel_is_to_find_a_dead_network_first(monkeypatch, query, heartbeat, options):
-    monkeypatch.setattr("pika.BlockingConnection", lambda parameters: parameters)
-    parameters = rpc_server.connect(f"amqp://localhost/{query}")
-    assert (parameters.heartbeat, parameters.tcp_options) == (heartbeat, options)
+def test_kernel_is_to_find_a_dead_network_first(monkeypatch):
+    def parameters(connect, query):
+        with pytest.raises(ConnectionError):
+            connect(f"amqp://localhost/{query}")
+        return pika.BlockingConnection.call_args.args[0]
+
+    monkeypatch.setattr("pika.BlockingConnection", mock.Mock(side_effect=ConnectionRefusedError))
+    for module, connect in (rpc_server, rpc_server.connect), (rpc_client, FibonacciRpcClient):
+        assert parameters(connect, "").tcp_options == module.KEEPALIVE
+        asked_for = parameters(connect, "?tcp_options={'TCP_KEEPIDLE':20}")
+        assert asked_for.tcp_options == {"TCP_KEEPIDLE": 20}
+    assert parameters(rpc_server.connect, "").heartbeat == 600
+    assert parameters(rpc_server.connect, "?heartbeat=0").heartbeat == 0
+    assert rpc_server.KEEPALIVE["TCP_USER_TIMEOUT"] == 60_000
+    assert rpc_client.KEEPALIVE["TCP_USER_TIMEOUT"] == 4_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("idle", [True, False])
+def test_client_asks_the_next_node_when_the_first_goes_dark(way, own_broker, start_server, idle):
+    server = start_server("fib = lambda n: time.sleep(1) or real_fib(n)")
+    with FibonacciRpcClient(f"{way.url},{own_broker.url()}") as client:
+        call = None if idle else background(client.call, 30)
+        if call:
+            server.expect_exact(" [.] fib(30)")
+        with way.dark():
+            assert (call or background(client.call, 30)).result(15) == 832040

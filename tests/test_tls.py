@@ -1,5 +1,6 @@
 """amqps:// to a real TLS listener, with a certificate of a private CA, and with the next one."""
 
+import re
 from functools import partial
 
 import pytest
@@ -54,6 +55,13 @@ def test_certificate_is_verified_and_read_anew(own_broker, tls, folder, start_se
         assert client.call(30) == 832040
 
 
+def test_plain_connection_to_the_port_for_tls_is_explained(tls, start, run_client):
+    url = tls.url.partition("?")[0].replace("amqps", "amqp")
+    words = r"localhost:\d+ closed the connection: .+, or is this a TLS port\?"
+    start("rpc_server.py", url=url).expect(rf" \[!\] {words}; next attempt in ")
+    assert re.search(words, run_client(url=url).stderr)
+
+
 def cut_after(publish, tls, **kwargs):
     publish(**kwargs)
     tls.cut()
@@ -64,8 +72,8 @@ def test_connection_that_is_cut_is_made_anew_and_so_is_one_that_is_interrupted(t
         for _ in range(3):
             tls.cut()  # while the client is idle
             assert client.call(30, timeout=5) == 832040
-            publish = client.channel.basic_publish
-            client.channel.basic_publish = partial(cut_after, publish, tls)  # in mid-call
+            publish = client._rpc.channel.basic_publish
+            client._rpc.channel.basic_publish = partial(cut_after, publish, tls)  # in mid-call
             assert client.call(30, timeout=5) == 832040
         for files, step in ((OURS,), 2), ((PIKA,), 31):
             assert moments_after_which_it_calls_again(client, fib_30, files, step) > 10
