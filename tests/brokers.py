@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,9 @@ import pytest
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # Debian's and Ubuntu's, for any user to run
 NO_BROKER = "no broker: set AMQP_URL, start Docker, or run: apt-get install rabbitmq-server"
-IN_USE = "AMQP_URL's broker has an {}: unset AMQP_URL, or name a virtual host without one"
+NO_LIST = "AMQP_URL has a list of brokers: unset it, or name one"
+IN_USE = "AMQP_URL's broker has a queue {}: unset AMQP_URL, or name a virtual host without one"
+QUEUES = "rpc", "add", "classic", "quorum", "repository"  # the tests delete these …_queue
 
 
 def run(*command, **options):
@@ -112,7 +115,8 @@ class OwnBroker(Broker):
 
     def killed(self):
         """It died without a word; the block ends when it is up again."""
-        self.ctl("eval", "catch mnesia:sync_log().")  # or it may have forgotten a new queue
+        sync = "catch mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()]."
+        self.ctl("eval", sync)  # or it may have forgotten a new queue, or its leader
         self.kill()
         return ends_with(self.start)
 
@@ -189,8 +193,10 @@ def docker_answers():
 def find_broker(request):
     """Return the broker for the tests; `request` is pytest's, to start it by a fixture."""
     if url := os.environ.get("AMQP_URL"):
+        if re.search(r",\s*amqp", url):
+            pytest.exit(NO_LIST, returncode=1)
         broker = Broker(url)
-        for queue in "rpc_queue", "add_queue":
+        for queue in map("{}_queue".format, QUEUES):
             with broker.channel() as channel, contextlib.suppress(pika.exceptions.AMQPError):
                 channel.queue_declare(queue, passive=True)
                 pytest.exit(IN_USE.format(queue), returncode=1)
