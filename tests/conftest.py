@@ -45,10 +45,7 @@ def docker_cleanup():
 
 @pytest.fixture(scope="session")
 def broker(request):
-    """The broker that all tests share; they leave no rpc_queue behind.
-
-    QUEUE_TYPE, such as quorum, is the type of the queues that name none.
-    """
+    """The broker that all tests share. QUEUE_TYPE is the type of the queues that name none."""
     broker = find_broker(request)
     if queue_type := os.environ.get("QUEUE_TYPE"):
         broker.ctl("update_vhost_metadata", "/", "--default-queue-type", queue_type)

@@ -60,10 +60,6 @@ def fib_30(client):
     client.call(30)
 
 
-def diagnose(client):
-    client._diagnose(client._rpc)
-
-
 def moments_after_which_it_calls_again(client, call, files, step):
     """Interrupt this call at each of its moments, or each `step`th; return how many there are."""
     for moment in itertools.count(1, step):
@@ -75,7 +71,8 @@ def moments_after_which_it_calls_again(client, call, files, step):
 
 
 CALLS = [(fib_30, (OURS,), 1, 10), (fib_30, (PIKA,), 7, 300)]
-CALLS += [(call, (OURS, *THREADS), 1, 30) for call in (diagnose, RpcClient.close)]
+DIAGNOSE_AND_CLOSE = (lambda client: client._diagnose(client._rpc), RpcClient.close)
+CALLS += [(call, (OURS, *THREADS), 1, 30) for call in DIAGNOSE_AND_CLOSE]
 
 
 @pytest.mark.parametrize(("call", "files", "step", "least"), CALLS)

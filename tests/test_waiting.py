@@ -41,6 +41,17 @@ def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, star
     server.awaits_requests()
 
 
+@pytest.mark.parametrize("answers", [1, 2], ids=["Start", "Tune"])
+def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(way, start, answers):
+    way.answers = answers
+    server = start("-c", HASTY, url=way.url)
+    assert way.dead.wait(10)
+    way.cut()
+    way.revived.set()
+    server.expect(r"^ \[!\] 127.0.0.1:\d+ closed the connection: .+ TLS port\?; next attempt in ")
+    server.awaits_requests()
+
+
 def test_server_pauses_for_a_second_and_a_half_at_most_and_not_in_step_with_others(start):
     sleep = "time.sleep = lambda seconds: print(seconds, 's', flush=True)"
     code = f"import rpc_server, time\n{sleep}\nrpc_server.serve('rpc_queue', rpc_server.compute)"
