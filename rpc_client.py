@@ -22,7 +22,7 @@ MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expir
 LAST_ATTEMPT_SECONDS = 0.5  # before the deadline: a later one has no time to tell its reason
 RETRY_SECONDS = 0.5  # between two attempts
 GRACE_SECONDS = 0.4  # for asking the broker why there is no response, and for closing
-EXPIRED = "it expired as all servers were busy, or one computes it, or lost it: see its log"
+EXPIRED = "the request expired as all were busy, or a server computes it, or lost it: see its log"
 # On Linux, a connection to a machine that is down ends within five seconds, so that there is time
 # for the next node. A network that stalls for as long ends it, too: the request is sent again.
 KEEPALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}  # s, s, ms
