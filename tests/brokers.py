@@ -6,9 +6,11 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from traceback import extract_stack
 
 import pika
 import port_for
@@ -16,9 +18,12 @@ import psutil
 import pytest
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")  # Debian's and Ubuntu's, for any user to run
+SERVER, CTL = f"{RABBITMQ}/rabbitmq-server", f"{RABBITMQ}/rabbitmqctl"
 NO_BROKER = "no broker: set AMQP_URL, start Docker, or run: apt-get install rabbitmq-server"
 NO_LIST = "AMQP_URL has a list of brokers: unset it, or name one"
 IN_USE = "AMQP_URL's broker has a queue {}: unset AMQP_URL, or name a virtual host without one"
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = 10_000 + 6_000 * WORKER, 15_999 + 6_000 * WORKER  # or two workers may choose the same one
 QUEUES = "rpc", "add", "classic", "quorum", "repository"  # the tests delete these …_queue
 
 
@@ -37,16 +42,18 @@ def wait_until(seconds, condition):
 
 
 @contextlib.contextmanager
-def takes(seconds):
-    """The block takes this long, and less than a second more."""
+def takes(seconds, more=1):
+    """The block takes this long, and less than `more` seconds more."""
     start = time.monotonic()
     yield
-    assert seconds <= time.monotonic() - start < seconds + 1
+    assert seconds <= time.monotonic() - start < seconds + more
 
 
-def steps():
-    """Return the threads of within() that have not ended."""
-    return {thread for thread in threading.enumerate() if "(run)" in thread.name}
+def client_threads():
+    """Return the threads, but for this one, that run the client's code."""
+    stacks = {thread: str(extract_stack(top)) for thread, top in sys._current_frames().items()}
+    del stacks[threading.get_ident()]
+    return {thread for thread, stack in stacks.items() if "rpc_client.py" in stack}
 
 
 def ends_with(call, *args):
@@ -123,6 +130,12 @@ class OwnBroker(Broker):
     def queues(self):
         return dict(map(str.split, self.ctl("list_queues", "name", "messages").splitlines()))
 
+    def list_connections(self, column="pid"):
+        return self.ctl("list_connections", column, "--no-table-headers").split()
+
+    def callback_queues(self):
+        return {name for name in self.queues() if name.startswith("amq.gen-")}
+
     def listen_with_tls(self, folder):
         """Listen with this folder's certificate, or go on with its next one; return the port."""
         files = f'[{{certfile, "{folder}/cert.pem"}}, {{keyfile, "{folder}/key.pem"}}]'
@@ -162,7 +175,7 @@ class PrivateBroker(OwnBroker):
 
     def __init__(self, server):
         super().__init__(server.port)
-        self.server, self.tls_port = server, port_for.select_random()
+        self.server, self.tls_port = server, port_for.get_port(PORTS)
 
     def ctl(self, *args):
         return self.server.rabbitctl_output("-q", *args)
@@ -213,5 +226,8 @@ def find_broker(request):
         return ComposeBroker(compose, project)
     if RABBITMQ.exists():
         run("epmd", "-daemon")  # or a broker starts it, and takes it along when it is killed
+        # A home for the nodes of each worker: they would make the Erlang cookie of one home at the
+        # same time, and one of them run with a cookie that is no longer in the file.
+        os.environ["HOME"] = str(request.getfixturevalue("tmp_path_factory").mktemp("home"))
         return PrivateBroker(request.getfixturevalue("rabbitmq_server"))
     return pytest.exit(NO_BROKER, returncode=1)

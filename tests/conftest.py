@@ -6,20 +6,23 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 
+import brokers
 import port_for
 import pytest
-from brokers import RABBITMQ, OwnBroker, docker_answers, find_broker
+from brokers import CTL, PORTS, RABBITMQ, SERVER, OwnBroker, docker_answers, find_broker
 from pytest_rabbitmq.factories import rabbitmq_proc
 from relay import Relay
 from scripts import ROOT, Script, environment
+from wire import send_request
 
 from rpc_client import FibonacciRpcClient
 
 # A shell has its background commands ignore Ctrl-C, and the processes that these start, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-rabbitmq_server = rabbitmq_proc(server=f"{RABBITMQ}/rabbitmq-server", ctl=f"{RABBITMQ}/rabbitmqctl")
+rabbitmq_server = rabbitmq_proc(SERVER, ctl=CTL, port=PORTS, distribution_port=PORTS)
 
 
 def pytest_xdist_auto_num_workers():
@@ -34,7 +37,7 @@ def docker_compose_file():
 
 @pytest.fixture(scope="session")
 def docker_setup():
-    os.environ.update(AMQP_PORT=str(port_for.select_random()), MANAGEMENT_PORT="0")
+    os.environ.update(AMQP_PORT=str(port_for.get_port(PORTS)), MANAGEMENT_PORT="0")
     return "up -d --wait"
 
 
@@ -66,13 +69,13 @@ def own_broker(broker):
 def restricted(own_broker):
     """Make a user with these rights and return its URL."""
 
-    def restricted(configure, write, read, base_url=own_broker.base_url):
-        own_broker.ctl("add_user", "restricted", "secret")
-        own_broker.ctl("set_permissions", "restricted", configure, write, read)
-        return base_url.replace("guest:guest", "restricted:secret")
+    def restricted(configure, write, read, base_url=own_broker.base_url, user=None):
+        user = user or str(uuid.uuid4())
+        own_broker.ctl("add_user", user, "secret")
+        own_broker.ctl("set_permissions", user, configure, write, read)
+        return base_url.replace("guest:guest", f"{user}:secret")
 
-    yield restricted
-    own_broker.ctl("delete_user", "restricted")
+    return restricted
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +83,14 @@ def no_rpc_queue(broker):
     """Each test starts without an rpc_queue."""
     with broker.channel() as channel:
         channel.queue_delete("rpc_queue")
+
+
+@pytest.fixture
+def no_client_thread():
+    """The test leaves no thread of the client's."""
+    before = brokers.client_threads()
+    yield
+    brokers.wait_until(5, lambda: brokers.client_threads() <= before)
 
 
 @pytest.fixture
@@ -128,6 +139,19 @@ def start_server(start):
 @pytest.fixture
 def server(start_server):
     return start_server()
+
+
+@pytest.fixture
+def busy_server(start_server, channel):
+    """Start a server that has a request in hand; its function may wait for a line on stdin."""
+
+    def busy_server(patch="fib = lambda n: input() or real_fib(n)", url=None):
+        server = start_server(patch, url)
+        server.callback_queue, _ = send_request(channel, b"30")
+        server.expect_exact(" [.] fib(30)")
+        return server
+
+    return busy_server
 
 
 @pytest.fixture

@@ -66,6 +66,10 @@ class Relay:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.cut()
 
+    def closed(self):
+        """The peer at this end closed its connection in order."""
+        return CONNECTION_CLOSE in self.last
+
     def dark(self):
         """The packets from and to this end are dropped, as if its machine were down."""
         port = self.listener.getsockname()[1]

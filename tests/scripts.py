@@ -25,6 +25,10 @@ class Script(PopenSpawn):
         self.expect_exact(" [x] Awaiting RPC requests")
         return self
 
+    def ends_with_what_it_prints(self):
+        self.proc.kill()
+        return self.read()
+
     def ends(self, *signals):
         """Send signals, and return the exit status."""
         for signum in signals:

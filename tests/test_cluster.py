@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import port_for
 import pytest
-from brokers import RABBITMQ, PrivateBroker, wait_until
+from brokers import CTL, PORTS, SERVER, PrivateBroker, wait_until
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 from scripts import ROOT
 
@@ -24,17 +24,16 @@ def nodes(broker, tmp_path, monkeypatch):
     queue_type, since_4_3 = re.findall(r"`(\w+ = \w+)`", (ROOT / "README.md").read_text())
     config.write_text(f"{queue_type}\n{since_4_3 if broker.ctl('version') >= '4.3' else ''}\n")
     monkeypatch.setenv("RABBITMQ_CONFIG_FILE", str(config))
-    server, ctl = f"{RABBITMQ}/rabbitmq-server", f"{RABBITMQ}/rabbitmqctl"
     nodes = []
     for number in (1, 2, 3):
-        port, distribution = port_for.select_random(), port_for.select_random()
+        port, distribution = port_for.get_port(PORTS), port_for.get_port(PORTS)
         node = {"node_name": f"rpc-{port}@localhost"}
         with config.open("a") as lines:
             lines.write(f"cluster_formation.classic_config.nodes.{number} = {node['node_name']}\n")
         for kind in ("logpath", "path", "plugin_path"):
             node[kind] = tmp_path / node["node_name"] / kind
             node[kind].mkdir(parents=True)
-        executor = RabbitMqExecutor(server, "127.0.0.1", port, distribution, ctl, **node)
+        executor = RabbitMqExecutor(SERVER, "127.0.0.1", port, distribution, CTL, **node)
         nodes.append(PrivateBroker(executor))
     with ThreadPoolExecutor() as pool:
         list(pool.map(PrivateBroker.start, nodes))
