@@ -31,7 +31,7 @@ def peer(request):
 def test_client_in_another_language_gets_answers_and_a_refusal(server, broker, peer, callback):
     numbers = map(str, [*FIB, -1])
     printed = run(*peer, "client", callback, *numbers, env=environment(broker.url()), timeout=15)
-    assert printed.splitlines() == [*map(str, FIB.values()), f"error: {REFUSAL}"]
+    assert printed.splitlines() == [*map(str, FIB.values()), f"refused: {REFUSAL}"]
 
 
 def test_server_in_another_language_answers_our_client(peer, start, client):

@@ -21,7 +21,7 @@ def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker,
         server = start("-c", HASTY, url=url)
         server.expect(r"^ \[!\] 127.0.0.1:\d+ .+\n")
     for words, *commands in TROUBLES:
-        server.expect(rf" \[!\] 127.0.0.1:\d+ failed: [^\n]*{words}[^\n]*; next attempt in ")
+        server.expect(rf" \[!\] 127.0.0.1:\d+ failed: [^\n]*{words}[^\n]*\n")
         assert "s3cret" not in server.before + server.after
         for command in commands:
             own_broker.ctl(*command.split())
@@ -36,7 +36,7 @@ def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, star
     server = start("-c", HASTY, url=",".join(urls))
     for url in urls:
         address = url.partition("@")[2].partition("/")[0]
-        server.expect(rf"^ \[!\] {address} does not answer: [^\n]+; next attempt in \d\.\d s\n")
+        server.expect(rf"^ \[!\] {address} does not answer: [^\n]+\n")
     way.revived.set()
     server.awaits_requests()
 
@@ -48,7 +48,7 @@ def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(way
     assert way.dead.wait(10)
     way.cut()
     way.revived.set()
-    server.expect(r"^ \[!\] 127.0.0.1:\d+ closed the connection: .+ TLS port\?; next attempt in ")
+    server.expect(r"^ \[!\] 127.0.0.1:\d+ closed the connection: .+ TLS port\?\n")
     server.awaits_requests()
 
 
@@ -58,9 +58,8 @@ def test_server_pauses_for_a_second_and_a_half_at_most_and_not_in_step_with_othe
     pauses = []
     for server in [start("-c", code, url="amqp://guest:guest@localhost:1/%2F") for _ in range(2)]:
         for _ in range(20):
-            server.expect(r" \[!\] localhost:1 refuses [^\n]+ in (\d\.\d) s\n(\d\.\d+) s\n")
-            pauses.append(float(server.match[2]))
-            assert float(server.match[1]) == round(pauses[-1], 1)
+            server.expect(r" \[!\] localhost:1 refuses [^\n]+\n(\d\.\d+) s\n")
+            pauses.append(float(server.match[1]))
     assert all(0.5 <= pause <= 1.5 for pause in pauses)
     assert len({*pauses}) > 20
 
@@ -68,7 +67,8 @@ def test_server_pauses_for_a_second_and_a_half_at_most_and_not_in_step_with_othe
 @pytest.mark.parametrize("host", ["rabbit.invalid", "localhost:1"])
 def test_first_node_that_is_there_is_used(broker, start_server, run_client, host):
     comma = "{'TCP_KEEPIDLE':20,'TCP_KEEPCNT':2}"  # it does not split the URL
-    there = broker.url(tcp_options=comma).replace("amqp", "AMQP")
-    url = f"amqp://guest:guest@{host}/?connection_attempts=9&retry_delay=60, {there}"
-    assert re.match(rf" \[!\] {host} ", start_server(url=url).before)
+    first = f"amqp://guest:guest@{host}/?connection_attempts=9&retry_delay=60&tcp_options={comma}"
+    there = broker.base_url.replace("amqp", "AMQP")
+    url = f"{first}, {there} \n, amqp://localhost:2"  # the space belongs to no node
+    assert re.fullmatch(rf" \[!\] {host} .+\n", start_server(url=url).before)
     assert run_client(url=url).stdout.endswith(" [.] Got 832040\n")

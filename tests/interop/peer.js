@@ -21,7 +21,7 @@ async function client(channel, mode, numbers) {
     const correlationId = randomUUID();
     channel.sendToQueue("rpc_queue", Buffer.from(n), { replyTo, correlationId });
     const [reply] = await once(replies, correlationId);
-    console.log((reply.properties.type === "error" ? "error: " : "") + reply.content);
+    console.log((reply.properties.type ? `${reply.properties.type}: ` : "") + reply.content);
   }
 }
 

@@ -23,7 +23,7 @@ def client(channel, mode, numbers)
     begin
       props, body = replies.pop
     end until props.correlation_id == id
-    puts "#{"error: " if props.type == "error"}#{body}"
+    puts "#{"#{props.type}: " if props.type}#{body}"
   end
 end
 

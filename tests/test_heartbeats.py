@@ -1,0 +1,53 @@
+"""Heartbeats go on while a function computes; what ends its connection is told as it is."""
+
+import psutil
+from brokers import wait_until
+from wire import receive, send_request, waiting
+
+LONG = "from tests.functions.long import fib"  # RabbitMQ waits for two or three of two seconds
+NO_THREAD_AT_FIRST = """import threading
+def fail(thread, start=threading.Thread.start):
+    if "(run)" not in thread.name:  # pika starts some, too
+        return start(thread)
+    threading.Thread.start = start
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = fail"""
+
+
+def test_function_of_several_heartbeats_costs_no_connection(broker, start_server, channel):
+    servers = [start_server(LONG, broker.url(heartbeat=2)) for _ in range(2)]
+    queues = [send_request(channel, n)[0] for n in (b"30", b"31")]  # one is busy, one sleeps
+    assert [receive(channel, queue)[2] for queue in queues] == [b"832040", b"1346269"]
+    assert waiting(channel) == 0
+    assert not any(" [!] " in server.ends_with_what_it_prints() for server in servers)
+
+
+def test_heartbeat_is_rabbitmq_s_unless_the_url_has_one(own_broker, start_server):
+    start_server(), start_server(url=own_broker.url(heartbeat=1800))
+    assert {"60", "1800"} == {*own_broker.list_connections("timeout")}
+
+
+def test_loss_while_it_computes_is_told_as_such(way, busy_server, start_server, channel):
+    server = busy_server(url=way.url)
+    way.refuse()
+    wait_until(5, lambda: not psutil.Process(server.proc.pid).net_connections())
+    start_server()
+    assert receive(channel, server.callback_queue)[2] == b"832040"
+    server.sendline()
+    server.expect(r"^\s+ \[!\] 127.0.0.1:\d+ closed the connection: .+\n")
+
+
+def test_next_server_gets_the_request_of_a_dark_machine(way, busy_server, start_server, channel):
+    server = busy_server(url=f"{way.url}?heartbeat=2")
+    with way.dark():
+        start_server()
+        assert receive(channel, server.callback_queue)[2] == b"832040"
+
+
+def test_connections_leave_no_thread_and_one_without_a_thread_is_told(way, start_server):
+    server = start_server(NO_THREAD_AT_FIRST, way.url)
+    assert "failed: can't start new thread\n" in server.before
+    for _ in range(3):
+        way.cut()
+        server.awaits_requests()
+    wait_until(5, lambda: psutil.Process(server.proc.pid).num_threads() == 2)
