@@ -4,16 +4,17 @@ import argparse
 import contextlib
 import os
 import re
+import socket
 import ssl
 import threading
 import time
 import uuid
-from functools import partial
+import warnings
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pika
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
@@ -22,14 +23,16 @@ MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expir
 LAST_ATTEMPT_SECONDS = 0.5  # before the deadline: a later one has no time to tell its reason
 RETRY_SECONDS = 0.5  # between two attempts
 GRACE_SECONDS = 0.4  # for asking the broker why there is no response, and for closing
-EXPIRED = "the request expired as all were busy, or a server computes it, or lost it: see its log"
-# On Linux, a connection to a machine that is down ends within five seconds, so that there is time
-# for the next node. A network that stalls for as long ends it, too: the request is sent again.
+# On Linux, ends a connection to a dead machine, or over a stalled network, within five seconds.
 KEEPALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}  # s, s, ms
 
 
 class RpcError(Exception):
-    """The server refused the request or failed, in its own words. See also NoServerError."""
+    """The function failed, or RabbitMQ refused the request: the message says why."""
+
+
+class RefusedError(RpcError):
+    """The function refused the request (`Refused` in rpc_server.py)."""
 
 
 class NoServerError(RpcError):
@@ -37,12 +40,13 @@ class NoServerError(RpcError):
 
 
 class RpcConnection:
-    """The tutorial's client: a connection, a channel, a callback queue; one request at a time."""
+    """The tutorial's client, for one request at a time. Whoever works on it has it alone."""
 
     def __init__(self, url, queue):
         self.url = url
         self.address = urlsplit(url).netloc.rpartition("@")[2]  # without the password
         self.queue = queue
+        self.pid = os.getpid()  # a forked child must not use it
         self.connection: Any = None
         self.channel: Any = None
         self.callback_queue = ""
@@ -56,7 +60,8 @@ class RpcConnection:
         node.stack_timeout = seconds
         node.connection_attempts = 1  # RpcClient makes the next one
         node.blocked_connection_timeout = None  # call() waits until the deadline
-        node.tcp_options = node.tcp_options or KEEPALIVE
+        known = {name: value for name, value in KEEPALIVE.items() if hasattr(socket, name)}
+        node.tcp_options = node.tcp_options or known
         self.connection = pika.BlockingConnection(node)
         self.connection.add_on_connection_blocked_callback(self.on_blocked)
         self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
@@ -74,9 +79,9 @@ class RpcConnection:
 
     def on_response(self, ch, method, props, body):
         if self.request.corr_id == props.correlation_id and self.request.response is None:
-            self.request.response = body
-            if props.type == "error":
-                self.request.response = RpcError(body.decode(errors="backslashreplace")[:200])
+            error = {"error": RpcError, "refused": RefusedError}.get(props.type)
+            text = body[:800].decode(errors="backslashreplace")[:200]  # at most four bytes each
+            self.request.response = error(text) if error else body
 
     def on_return(self, ch, method, props, body):
         if self.request.corr_id == props.correlation_id and self.request.response is None:
@@ -101,14 +106,65 @@ class RpcConnection:
                 mandatory=True,  # without a queue, RabbitMQ returns it to on_return()
             )
         while request.response is None and request.time_left():
+            if self.channel.is_closed:  # pika 1.4 does not raise it, and hides the reason
+                raise ChannelClosedByBroker(0, "over max_message_size, or not allowed: see its log")
             if not self.channel.consumer_tags:  # no reply can come
-                raise AMQPError("the channel or its queue is gone: see RabbitMQ's log")
+                raise AMQPError("the callback queue is gone: see RabbitMQ's log")
             self.connection.process_data_events(time_limit=request.time_left())
         self.request = None  # else it would be in memory until the next call, with its response
+
+    def diagnose(self):
+        """Return why there is no response, as the broker tells it."""
+        if self.blocked:
+            return f"the broker blocks publishers: {self.blocked}"
+        seen = self.channel.queue_declare(queue=self.queue, passive=True).method
+        if seen.consumer_count == 0:
+            return "no server is consuming"
+        counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
+        expired = "the request expired as all were busy, or a server computes it, or lost it"
+        return f"{counts}; {expired}: see its log"
 
     def close(self):
         if self.connection and self.connection.is_open:  # else pika logs an error
             self.connection.close()
+
+    def within(self, seconds, step, *args):
+        """Return what step(*args) returns; ConnectionError if it fails or takes longer.
+
+        It runs in a thread, as pika may hang. If it fails or is late, or the wait for it is
+        interrupted, that thread closes the connection: no two threads ever work on it.
+        """
+        result, failure, taken = None, None, False
+        step_is_done, caller_is_done = threading.Event(), threading.Event()
+
+        def run():
+            nonlocal result, failure
+            try:
+                result = step(*args)
+            except Exception as error:  # pika raises many types while it connects
+                failure = error
+            step_is_done.set()
+            caller_is_done.wait()
+            if not taken:
+                with contextlib.suppress(Exception):  # nobody waits to be told
+                    self.close()
+
+        try:
+            threading.Thread(target=run, daemon=True).start()
+            if not step_is_done.wait(seconds) or failure:
+                reason = explain(failure or TimeoutError())
+                raise ConnectionError(f"{self.address} {reason}") from failure
+            taken = True
+            return result
+        finally:  # also if Ctrl-C or a task queue's time limit ends the wait
+            caller_is_done.set()
+
+    def close_within(self, seconds):
+        """Close the connection, also one that is lost, or on which pika was interrupted."""
+        with contextlib.suppress(ConnectionError, RuntimeError):  # no thread starts at exit
+            self.within(seconds, self.close)
+        if self.url.lower().startswith("amqps"):
+            ssl.create_default_context()  # clears OpenSSL's errors (python/cpython issue 148594)
 
 
 class Request:
@@ -127,7 +183,7 @@ class Request:
 
 
 class RpcClient:
-    """Asks the servers that consume `queue`. Make a client in each thread, and after each fork.
+    """Asks the servers that consume `queue`. Threads, and forked children, may share a client.
 
     `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
     Raises ValueError if it is malformed, ConnectionError if no node answers in time (10 s at most).
@@ -136,92 +192,77 @@ class RpcClient:
     def __init__(self, queue: str, url: str | None = None, timeout: float = TIMEOUT_SECONDS):
         self.queue = queue
         self._urls = node_urls(url)
-        self._busy = False
-        self._rpc: RpcConnection | None = self._connect(timeout)
+        self._idle = [self._connect(timeout)]  # connections that no call uses, the last used last
 
     def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
-        """Return the reply. A request lost on the way is sent again, so it may be computed twice.
+        """Return the reply. A request lost on the way is sent again, and may be computed again.
 
-        Raises RpcError, NoServerError; TimeoutError with the reason, at most a second after
-        `timeout`, or five if the broker stops reading (Linux); RuntimeError if calls overlap.
+        Raises RpcError, or TimeoutError a second after `timeout` at most (large requests: later).
         """
-        if self._busy:
-            raise RuntimeError("another call is under way: make a client for each thread")
-        try:
-            self._busy = True
-            request = Request(body, timeout)
-            self._retry(request)
-        finally:
-            self._busy = False
+        request = Request(body, timeout)
+        first = True  # An idle connection is often lost, as pika sends no heartbeats on it.
+        while time.monotonic() < request.last_attempt:
+            try:
+                idle = self._take_idle() if first else None  # after a loss, trust no other
+                rpc = idle or self._connect(request.time_left())
+                if request.time_left():
+                    self._attempt(request, rpc)
+                self._idle.append(rpc)
+                break
+            except ConnectionError as error:
+                request.reason = str(error)
+            if not first:
+                time.sleep(min(RETRY_SECONDS, request.time_left()))
+            first = False
         if request.response is None:
+            time.sleep(request.time_left())  # so that the time that the error names has gone by
             raise TimeoutError(f"no answer within {timeout:g} s: {request.reason}")
         if isinstance(request.response, RpcError):
             raise request.response
         return request.response
 
-    def _retry(self, request):
-        """Connect if need be, publish, wait; if the connection is lost, again, if there is time."""
-        pause = 0.0  # at first: an idle connection is often lost, as pika sends no heartbeats on it
-        while time.monotonic() < request.last_attempt:
+    def _take_idle(self):
+        """Return the connection that was used last and that no call uses, or None."""
+        while True:
             try:
-                rpc = self._rpc or self._connect(request.time_left())
-                self._rpc = rpc
-                if request.time_left():
-                    rpc.call(request)
-                    if request.response is None:
-                        request.reason = self._diagnose(rpc)
-                return  # there is a response, or no time left
-            except ConnectionError as error:  # no node answers
-                request.reason = str(error)
-            except AMQPError as error:  # the connection is lost
-                request.reason = f"{rpc.address} {explain(error)}"
-                self.close()
-            except BaseException:  # Ctrl-C or a task queue's time limit has interrupted pika
-                self.close()
-                raise
-            time.sleep(min(pause, request.time_left()))
-            pause = RETRY_SECONDS
-        time.sleep(request.time_left())  # so that the time that TimeoutError names has gone by
+                rpc = self._idle.pop()  # atomic: no other thread gets the same one
+            except IndexError:
+                return None
+            if rpc.pid == os.getpid():  # else it is the parent's, and stays open there
+                return rpc
 
     def _connect(self, seconds):
         """Return a connection to the first node that answers within its share of the time."""
         share = max(0.001, min(seconds, TIMEOUT_SECONDS)) / len(self._urls)  # 0 is invalid
         reasons = []
         for url in self._urls:
-            if url.lower().startswith("amqps"):
-                # A lost connection leaves an error in this thread's OpenSSL queue, which ends the
-                # next one, too (python/cpython issue 148594). Loading certificates clears it.
-                ssl.create_default_context()
             rpc = RpcConnection(url, self.queue)
             try:
-                within(share, partial(rpc.open, share), abandon=rpc.close)
+                rpc.within(share, rpc.open, share)
                 return rpc
             except ConnectionError as error:
-                reasons.append(f"{rpc.address} {explain(error)}")
+                reasons.append(str(error))
         raise ConnectionError("; ".join(reasons))
 
-    def _diagnose(self, rpc):
-        """Return why there is no response, as the broker tells it."""
-        if rpc.blocked:
-            return f"the broker blocks publishers: {rpc.blocked}"
-        self._rpc = None  # the thread of within() works on it
-        passive = partial(rpc.channel.queue_declare, queue=self.queue, passive=True)
+    def _attempt(self, request, rpc):
+        """Ask, and if there is no response, why. What fails or is interrupted closes `rpc`."""
         try:
-            seen = within(GRACE_SECONDS, passive, abandon=rpc.close).method
-        except ConnectionError as error:
-            return f"{rpc.address} {explain(error)}"
-        self._rpc = rpc  # kept, as RabbitMQ has answered
-        if seen.consumer_count == 0:
-            return "no server is consuming"
-        counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
-        return f"{counts}; {EXPIRED}"
+            rpc.call(request)
+        except BaseException as error:  # also Ctrl-C and a task queue's time limit
+            rpc.close_within(GRACE_SECONDS)
+            if isinstance(error, ChannelClosedByBroker):  # it would be refused again
+                raise RpcError(f"{rpc.address} refused the request: {error.reply_text}") from error
+            if isinstance(error, AMQPError):
+                raise ConnectionError(f"{rpc.address} {explain(error)}") from error
+            raise
+        if request.response is None:
+            request.reason = rpc.within(GRACE_SECONDS, rpc.diagnose)
 
     def close(self) -> None:
-        """Close the connection, within GRACE_SECONDS; a later call makes a new one."""
-        rpc, self._rpc = self._rpc, None
-        if rpc:
-            with contextlib.suppress(ConnectionError, RuntimeError):  # no thread starts at exit
-                within(GRACE_SECONDS, rpc.close, abandon=rpc.close)
+        """Close the connections that no call uses, within GRACE_SECONDS. A later call connects."""
+        end = time.monotonic() + GRACE_SECONDS
+        while rpc := self._take_idle():
+            rpc.close_within(end - time.monotonic())
 
     def __enter__(self) -> Self:
         return self
@@ -241,40 +282,9 @@ class FibonacciRpcClient(RpcClient):
         return int(self.ask(str(n).encode(), timeout))
 
 
-def within(seconds, step, abandon):
-    """Return what step() returns; ConnectionError if it fails or takes longer.
-
-    The step runs in a thread, as pika may hang. If it fails or is late, or the wait is interrupted,
-    that thread then runs abandon(). So no two threads ever work on one connection.
-    """
-    result, failure, taken = None, None, False
-    step_is_done, caller_is_done = threading.Event(), threading.Event()
-
-    def run():
-        nonlocal result, failure
-        try:
-            result = step()
-        except Exception as error:  # pika raises many types while it connects
-            failure = error
-        step_is_done.set()
-        caller_is_done.wait()
-        if not taken:
-            with contextlib.suppress(Exception):  # nobody waits to be told
-                abandon()
-
-    try:
-        threading.Thread(target=run, daemon=True).start()
-        if not step_is_done.wait(seconds) or failure:
-            raise ConnectionError(failure or TimeoutError())  # explain() puts it into words
-        taken = True
-        return result
-    finally:  # also if Ctrl-C or a task queue's time limit ends the wait
-        caller_is_done.set()
-
-
 def node_urls(url):
     """Return the URLs in `url`, by default in AMQP_URL; ValueError if one is malformed."""
-    urls = re.split(r"(?i),\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
+    urls = re.split(r"(?i)\s*,\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
     try:
         for node in urls:
             pika.URLParameters(node)  # raises errors of many types
@@ -291,14 +301,14 @@ def explain(error):
         return "refuses connections: is RabbitMQ running?"
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
         return "does not answer: is RabbitMQ overloaded, or the network down?"
-    if re.search("indicated EOF|EOFError|ConnectionReset|BrokenPipe|getpeername", repr(error)):
-        if re.search("Incompatible|Probable|Connector|getpeername", repr(error)):  # not open yet
-            return "closed the connection: is RabbitMQ starting or stopping, or is this a TLS port?"
-        return "closed the connection: is RabbitMQ starting or stopping, or was a heartbeat missed?"
+    if re.search("indicated EOF|EndOfFile|EOFError|ResetError|BrokenPipe|getpeername", repr(error)):
+        suspects = "is RabbitMQ starting or stopping, was a heartbeat missed, or is it a TLS port?"
+        return f"closed the connection: {suspects}"
     return f"failed: {str(error) or repr(error)}"
 
 
 def main() -> None:
+    warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("n", nargs="*", type=int, default=[30], help="0 to 20000 (default: 30)")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="default: 10 s")

@@ -1,14 +1,15 @@
 """What the client puts on the wire, and what it takes from it."""
 
 import gc
-import threading
 
 import pika
 import pytest
+from brokers import takes, wait_until
+from pika.adapters.blocking_connection import BlockingChannel
 from wire import background, receive, send_reply, waiting
 
 import rpc_client
-from rpc_client import RpcError
+from rpc_client import RefusedError, RpcClient, RpcError
 
 ERRORS = [(b"", "^$"), (b"\xff\xfe", r"^\\xff\\xfe$"), (b"x" * 100_000, "^x{200}$")]
 ERRORS += [("Größe: 'ß', \"é\" \\".encode(), r"^Größe: 'ß', \"é\" \\$")]
@@ -30,7 +31,6 @@ def test_request_is_the_decimal_digits_and_expires(client, begin, channel, timeo
     call, method, props, body = begin(30, timeout)
     assert body == b"30"
     assert (method.exchange, method.routing_key) == ("", "rpc_queue")
-    assert props.reply_to == client._rpc.callback_queue
     expiration = min(timeout * 1000, 2**32 - 1)
     assert expiration - 1000 < int(props.expiration) <= expiration
     send_reply(channel, props, b"832040")
@@ -39,16 +39,19 @@ def test_request_is_the_decimal_digits_and_expires(client, begin, channel, timeo
 
 def test_client_leaves_no_reply_in_its_callback_queue_and_no_queue(own_broker, client, server):
     assert client.call(30) == 832040
-    callback_queue = client._rpc.callback_queue
+    (callback_queue,) = own_broker.callback_queues()
     assert own_broker.queues()[callback_queue] == "0"
     client.close()
-    assert callback_queue not in own_broker.queues()
+    assert not own_broker.callback_queues()
 
 
-def test_request_and_reply_do_not_outlive_the_call(client, server):
+def test_client_calls_on_after_failures_and_keeps_neither_request_nor_reply(client, server):
+    for n in (-1, 1.5, None):  # the server says what it takes
+        with pytest.raises(RefusedError, match="send a whole number"):
+            client.call(n)
+        assert client.call(30) == 832040
+    client.close()
     assert client.call(30) == 832040
-    with pytest.raises(RpcError):
-        client.call(-1)
     gc.collect()
     assert not [thing for thing in gc.get_objects() if isinstance(thing, rpc_client.Request)]
 
@@ -73,25 +76,43 @@ def test_client_ignores_late_replies_to_an_earlier_call(client, begin, channel):
         earlier.result(5)
     call, _, props, _ = begin(30)
     assert props.correlation_id != late.correlation_id
-    assert props.reply_to == late.reply_to == client._rpc.callback_queue
+    assert props.reply_to == late.reply_to
     send_reply(channel, late, b"1")
     send_reply(channel, late, b"1", type="error")
     send_reply(channel, props, b"832040")
     assert call.result(5) == 832040
 
 
-def test_client_ignores_the_return_of_an_earlier_request(client, server):
-    earlier = pika.BasicProperties(correlation_id="an earlier call's")
-    client._rpc.channel.basic_publish("", "no such queue", b"1", earlier, mandatory=True)
+def test_client_ignores_the_return_of_an_earlier_request(client, server, monkeypatch):
+    def publish_an_earlier_one_too(channel, **kwargs):
+        publish(channel, "", "no such queue", b"1", earlier, mandatory=True)
+        publish(channel, **kwargs)
+
+    publish, earlier = BlockingChannel.basic_publish, pika.BasicProperties(correlation_id="earlier")
+    monkeypatch.setattr(BlockingChannel, "basic_publish", publish_an_earlier_one_too)
     assert client.call(30) == 832040
 
 
+@pytest.mark.parametrize(("kind", "error"), [("error", RpcError), ("refused", RefusedError)])
 @pytest.mark.parametrize(("body", "words"), ERRORS)
-def test_error_reply_is_an_rpc_error(begin, channel, body, words):
+def test_error_reply_is_an_rpc_error_of_its_type(begin, channel, body, words, kind, error):
     call, _, props, _ = begin(30)
-    send_reply(channel, props, body, type="error")
-    with pytest.raises(RpcError, match=words):
+    send_reply(channel, props, body, type=kind)
+    with pytest.raises(RpcError, match=words) as raised:
         call.result(5)
+    assert raised.type is error
+
+
+@pytest.mark.parametrize(("size", "write"), [(17 * 2**20, ".*"), (2, "^$")])
+def test_request_that_rabbitmq_refuses_is_told_at_once(size, write, restricted, way, rpc_queue):
+    words = "PRECONDITION_FAILED|ACCESS_REFUSED|over max_message_size, or not allowed: see its log"
+    url = restricted(".*", write, ".*", base_url=way.url)
+    with RpcClient(rpc_queue, url) as client, takes(0, 5):
+        with pytest.raises(RpcError, match=f"^127.+ refused the request: ({words})") as raised:
+            client.ask(b"1" * size, timeout=30)
+        assert raised.type is RpcError
+        wait_until(3, way.closed)
+    assert way.connections == 1  # it was not sent again
 
 
 @pytest.mark.parametrize("body", [b"", b"many", b"\xff", b"3.5", b"9" * 10_000])
@@ -100,35 +121,3 @@ def test_reply_that_is_no_number_is_a_value_error(begin, channel, body):
     send_reply(channel, props, body)
     with pytest.raises(ValueError):  # noqa: PT011
         call.result(5)
-
-
-def test_second_of_two_calls_that_overlap_is_a_runtime_error(client, begin, channel):
-    call, _, props, _ = begin(30)
-    with pytest.raises(RuntimeError, match="make a client for each thread"):
-        client.call(31)
-    send_reply(channel, props, b"832040")
-    assert call.result(5) == 832040
-    assert waiting(channel) == 0
-
-
-def test_client_calls_on_after_failures(client, server):
-    for n in (-1, 1.5, None):  # the server says what it takes
-        with pytest.raises(RpcError, match="send a whole number"):
-            client.call(n)
-        assert client.call(30) == 832040
-    client.close()
-    assert client.call(30) == 832040
-
-
-def test_error_and_a_lost_queue_cost_no_next_call(own_broker, client, begin, channel, start_server):
-    connection, together = client._rpc.connection, threading.Event()
-    process = connection.process_data_events
-    connection.process_data_events = lambda time_limit: together.wait(10) and process(time_limit)
-    call, _, props, _ = begin(30)
-    send_reply(channel, props, b"too many rabbits", type="error")
-    own_broker.ctl("delete_queue", client._rpc.callback_queue)
-    together.set()  # the client reads both at once
-    with pytest.raises(RpcError, match="too many rabbits"):
-        call.result(5)
-    start_server()
-    assert client.call(30, timeout=5) == 832040

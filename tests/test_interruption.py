@@ -13,8 +13,8 @@ from unittest import mock
 
 import pika
 import pytest
-from brokers import steps, takes, wait_until
-from relay import CONNECTION_CLOSE, NEVER_DEAD
+from brokers import takes, wait_until
+from relay import NEVER_DEAD
 from wire import waiting
 
 import rpc_client
@@ -60,6 +60,12 @@ def fib_30(client):
     client.call(30)
 
 
+def diagnose(client):
+    rpc = client._take_idle() or client._connect(1)
+    rpc.within(1, rpc.diagnose)
+    client._idle.append(rpc)
+
+
 def moments_after_which_it_calls_again(client, call, files, step):
     """Interrupt this call at each of its moments, or each `step`th; return how many there are."""
     for moment in itertools.count(1, step):
@@ -71,14 +77,11 @@ def moments_after_which_it_calls_again(client, call, files, step):
 
 
 CALLS = [(fib_30, (OURS,), 1, 10), (fib_30, (PIKA,), 7, 300)]
-DIAGNOSE_AND_CLOSE = (lambda client: client._diagnose(client._rpc), RpcClient.close)
-CALLS += [(call, (OURS, *THREADS), 1, 30) for call in DIAGNOSE_AND_CLOSE]
+CALLS += [(call, (OURS, *THREADS), 1, 30) for call in (diagnose, RpcClient.close)]
 
 
 @pytest.mark.parametrize(("call", "files", "step", "least"), CALLS)
-def test_client_interrupted_where_python_handles_signals_calls_again(
-    client, server, call, files, step, least
-):
+def test_interrupted_client_calls_again(client, server, call, files, step, least):
     assert moments_after_which_it_calls_again(client, call, files, step) > least
 
 
@@ -87,31 +90,31 @@ class TimeLimit(Exception):
 
 
 STEPS = {  # what hangs once the broker has given so many answers
-    "construct, no answer": (0, lambda client: FibonacciRpcClient(client._urls[0], timeout=60)),
-    "construct, no queue": (4, lambda client: FibonacciRpcClient(client._urls[0], timeout=60)),
-    "connect": (0, lambda client: client.call(30, timeout=60)),
-    "wait": (NEVER_DEAD, lambda client: client.call(30, timeout=60)),
-    "diagnose": (0, lambda client: client.call(30, timeout=0.1)),
-    "close": (0, lambda client: client.close()),
+    "construct, no answer": (0, lambda client, url: FibonacciRpcClient(url, timeout=60)),
+    "construct, no queue": (4, lambda client, url: FibonacciRpcClient(url, timeout=60)),
+    "connect": (0, lambda client, url: client.call(30, timeout=60)),
+    "wait": (NEVER_DEAD, lambda client, url: client.call(30, timeout=60)),
+    "diagnose": (0, lambda client, url: client.call(30, timeout=0.1)),
+    "close": (0, lambda client, url: client.close()),
 }
 
 
 @pytest.mark.parametrize("error", [TimeLimit(), TimeoutError("its own"), Interrupt()], ids=type)
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.usefixtures("rpc_queue")
+@pytest.mark.usefixtures("rpc_queue", "no_client_thread")
 def test_time_limit_ends(step, error, way, far_client, channel, start_server, monkeypatch):
     monkeypatch.setattr("rpc_client.GRACE_SECONDS", 60)
-    before, (way.answers, hang) = steps(), STEPS[step]
+    way.answers, hang = STEPS[step]
     if step == "connect":
         way.cut()
     signal.signal(signal.SIGUSR1, mock.Mock(side_effect=error))
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-    with takes(0.4), pytest.raises(type(error)) as raised:
-        hang(far_client)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    with takes(0.2), pytest.raises(type(error)) as raised:
+        hang(far_client, way.url)
     assert raised.value is error
     assert step != "wait" or waiting(channel) == 1  # nothing is sent again
     way.answers = NEVER_DEAD
     way.revived.set()
-    wait_until(3, lambda: way.last[7:11] == CONNECTION_CLOSE and steps() <= before)
+    wait_until(3, way.closed)
     start_server()
     assert far_client.call(30) == 832040

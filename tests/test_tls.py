@@ -1,10 +1,12 @@
 """amqps:// to a real TLS listener, with a certificate of a private CA, and with the next one."""
 
-from functools import partial
-
 import pytest
 import trustme
+from pika.adapters.blocking_connection import BlockingChannel
 from test_interruption import OURS, PIKA, fib_30, moments_after_which_it_calls_again
+from test_recovery import CLOSED
+from test_sharing import FORKS
+from wire import receive
 
 from rpc_client import FibonacciRpcClient
 
@@ -46,7 +48,7 @@ def test_certificate_is_verified_and_read_anew(own_broker, tls, folder, start_se
         renewed = ca.read_bytes()
         ca.unlink()
         with own_broker.connections_closed():
-            server.expect(r"localhost:\d+ failed: \[Errno 2\] No such file .+; next attempt in ")
+            server.expect(r"localhost:\d+ failed: \[Errno 2\] No such file .+\n")
             with pytest.raises(TimeoutError, match="No such file"):
                 client.call(30, timeout=0.5)
         ca.write_bytes(renewed)
@@ -56,23 +58,31 @@ def test_certificate_is_verified_and_read_anew(own_broker, tls, folder, start_se
 
 def test_plain_connection_to_the_port_for_tls_is_explained(tls, start, run_client):
     url = tls.url.partition("?")[0].replace("amqps", "amqp")
-    words = " closed the connection: is RabbitMQ starting or stopping, or is this a TLS port?"
-    start("rpc_server.py", url=url).expect_exact(f"{words}; next attempt in ")
-    assert run_client(url=url).stderr.endswith(f"{words}\n")
+    start("rpc_server.py", url=url).expect_exact(f" {CLOSED}\n")
+    assert run_client(url=url).stderr.endswith(f" {CLOSED}\n")
 
 
-def cut_after(publish, tls, **kwargs):
-    publish(**kwargs)
-    tls.cut()
+def test_forks_and_heartbeats_go_on(tls, busy_server, start_server, channel, start):
+    server = busy_server("fib = lambda n: time.sleep(7) or real_fib(n)", f"{tls.url}&heartbeat=2")
+    start_server()
+    assert start("-c", FORKS, url=tls.url).read() == "all answers are right\n"
+    assert tls.connections == 2 + 5  # of the server, and one a process
+    assert receive(channel, server.callback_queue)[2] == b"832040"
+    assert " [!] " not in server.ends_with_what_it_prints()
 
 
-def test_connection_that_is_cut_is_made_anew_and_so_is_one_that_is_interrupted(tls, server):
+def test_connection_that_is_cut_or_interrupted_is_made_anew(tls, server, monkeypatch):
+    def publish_and_cut(channel, **kwargs):
+        monkeypatch.setattr(BlockingChannel, "basic_publish", publish)
+        publish(channel, **kwargs)
+        tls.cut()
+
+    publish = BlockingChannel.basic_publish
     with FibonacciRpcClient(tls.url) as client:
         for _ in range(3):
             tls.cut()  # while the client is idle
             assert client.call(30, timeout=5) == 832040
-            publish = client._rpc.channel.basic_publish
-            client._rpc.channel.basic_publish = partial(cut_after, publish, tls)  # in mid-call
+            monkeypatch.setattr(BlockingChannel, "basic_publish", publish_and_cut)  # in mid-call
             assert client.call(30, timeout=5) == 832040
         for files, step in ((OURS,), 2), ((PIKA,), 31):
             assert moments_after_which_it_calls_again(client, fib_30, files, step) > 10
