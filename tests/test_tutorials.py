@@ -20,7 +20,7 @@ REPOSITORY_QUEUE = {"queue": "repository_queue", "durable": True, "arguments": Q
 class RepositoryClient:
     """The client of https://github.com/rabbitmq/rabbitmq-tutorials."""
 
-    name = "the tutorial, quorum queue (blue)"
+    name = "the tutorial, quorum queue"
     queue = REPOSITORY_QUEUE
 
     def __init__(self, url):
