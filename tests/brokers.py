@@ -226,8 +226,7 @@ def find_broker(request):
         return ComposeBroker(compose, project)
     if RABBITMQ.exists():
         run("epmd", "-daemon")  # or a broker starts it, and takes it along when it is killed
-        # A home for the nodes of each worker: they would make the Erlang cookie of one home at the
-        # same time, and one of them run with a cookie that is no longer in the file.
+        # A home for each worker: in one, two nodes that start together make two Erlang cookies.
         os.environ["HOME"] = str(request.getfixturevalue("tmp_path_factory").mktemp("home"))
         return PrivateBroker(request.getfixturevalue("rabbitmq_server"))
     return pytest.exit(NO_BROKER, returncode=1)

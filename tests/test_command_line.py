@@ -86,11 +86,6 @@ def test_empty_amqp_url_names_the_default_broker(broker, start_server, monkeypat
         assert client.call(30) == 832040
 
 
-def test_empty_name_of_a_queue_is_a_value_error():
-    with pytest.raises(ValueError, match="queue is empty"):
-        rpc_server.serve("", rpc_server.compute)
-
-
 @pytest.mark.parametrize("module", ["rpc_server", "rpc_client"])
 def test_import_connects_nowhere_and_prints_nothing(module):
     command = [sys.executable, "-X", "dev", "-c", f"import {module}"]

@@ -11,6 +11,7 @@ import pika
 import pytest
 from brokers import NO_BROKER, NO_LIST, QUEUES, Broker, ComposeBroker, ends_with, find_broker
 from scripts import ROOT
+from test_tutorials import QUORUM
 
 from rpc_client import FibonacciRpcClient, NoServerError, RpcClient, RpcError
 
@@ -108,6 +109,11 @@ def test_permissions_suffice_and_let_a_client_take_no_request(own_broker, start_
             client.call(30)
         start_server(url=server_url)
         assert client.call(30) == 832040
+
+
+def test_tutorial_s_server_ends_with_406_where_this_pair_s_queue_is(server, channel):
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="406"):
+        channel.queue_declare("rpc_queue", durable=True, arguments=QUORUM)
 
 
 def test_tests_fail_without_any_broker_and_say_how_to_get_one(monkeypatch, request, tmp_path):

@@ -16,8 +16,8 @@ def fib(n):
     """Sleep if n is odd, else keep Python busy."""
     global computing
     assert threading.current_thread() is threading.main_thread()
-    computing, end = True, time.monotonic() + 7
-    time.sleep(7 * (n % 2))
+    computing, end = True, time.monotonic() + 6.3
+    time.sleep(6.3 * (n % 2))
     while time.monotonic() < end:
         pass
     computing = False
