@@ -145,6 +145,7 @@ def test_kernel_is_to_find_a_dead_network_first_by_the_options_that_it_has(monke
 
 
 def test_client_asks_the_next_node_when_the_first_goes_dark(way, own_broker, start_server):
+    way.dark().close()  # skips the test, if it has to, before a call is under way
     server = start_server("fib = lambda n: time.sleep(1) or real_fib(n)")
     url = f"{way.url},{own_broker.url()}"
     with FibonacciRpcClient(url) as client, FibonacciRpcClient(url) as idle_client:
