@@ -163,8 +163,8 @@ class RpcConnection:
         """Close the connection, also one that is lost, or on which pika was interrupted."""
         with contextlib.suppress(ConnectionError, RuntimeError):  # no thread starts at exit
             self.within(seconds, self.close)
-        if self.url.lower().startswith("amqps"):
-            ssl.create_default_context()  # clears OpenSSL's errors (python/cpython issue 148594)
+        if self.url.lower().startswith("amqps"):  # or OpenSSL's errors end this thread's next call
+            ssl.create_default_context()  # clears them (python/cpython issue 148594)
 
 
 class Request:
