@@ -46,7 +46,7 @@ def takes(seconds, more=1):
     """The block takes this long, and less than `more` seconds more."""
     start = time.monotonic()
     yield
-    assert seconds <= time.monotonic() - start < seconds + more
+    assert seconds <= (took := time.monotonic() - start) < seconds + more, f"it took {took} s"
 
 
 def client_threads():
