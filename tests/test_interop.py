@@ -5,6 +5,7 @@ import subprocess
 import pytest
 from brokers import run
 from scripts import ROOT, environment
+from test_on_request import KNOWN, REFUSAL
 
 pytestmark = pytest.mark.interop
 INTEROP = ROOT / "tests/interop"
@@ -12,8 +13,6 @@ PEERS = {
     "amqplib": ("node", "peer.js", "apt-get install npm && npm install --prefix tests/interop"),
     "bunny": ("ruby", "peer.rb", "apt-get install ruby ruby-bunny"),
 }
-FIB = {0: 0, 1: 1, 30: 832040, 100: 354224848179261915075}  # the last one exceeds 64 bits
-REFUSAL = "send a whole number from 0 to 20000 as decimal digits"
 
 
 @pytest.fixture(scope="session", params=PEERS)
@@ -29,12 +28,12 @@ def peer(request):
 
 @pytest.mark.parametrize("callback", ["callback", "direct"])
 def test_client_in_another_language_gets_answers_and_a_refusal(server, broker, peer, callback):
-    numbers = map(str, [*FIB, -1])
+    numbers = map(str, [*KNOWN, -1])
     printed = run(*peer, "client", callback, *numbers, env=environment(broker.url()), timeout=15)
-    assert printed.splitlines() == [*map(str, FIB.values()), f"refused: {REFUSAL}"]
+    assert printed.splitlines() == [*map(str, KNOWN.values()), f"refused: {REFUSAL}"]
 
 
 def test_server_in_another_language_answers_our_client(peer, start, client):
     language, program = peer
     start(program, "server", interpreter=language).awaits_requests()
-    assert [client.call(n) for n in FIB] == list(FIB.values())
+    assert [client.call(n) for n in KNOWN] == list(KNOWN.values())

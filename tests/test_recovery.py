@@ -21,6 +21,7 @@ from rpc_client import FibonacciRpcClient, RefusedError
 
 SUSPECTS = "is RabbitMQ starting or stopping, was a heartbeat missed, or is it a TLS port?"
 CLOSED = f"closed the connection: {SUSPECTS}"
+LARGE = "compute = rpc_server.compute; rpc_server.compute = lambda body: compute(body) * 3_000_000"
 
 
 @pytest.mark.parametrize("how", ["connections_closed", "stopped", "killed", "frozen"])
@@ -108,10 +109,12 @@ def test_server_says_that_a_function_took_too_long(own_broker, busy_server, chan
     server.awaits_requests()
 
 
-def test_server_says_that_its_channel_was_closed(restricted, busy_server):
-    server = busy_server("", restricted(".*", "^$", ".*"))
-    server.expect(r"failed: .*(a reply was refused: see RabbitMQ's log|\(403, .+)\n")
-    server.awaits_requests()
+@pytest.mark.parametrize(("write", "patch"), [("^$", ""), (".*", LARGE)])
+def test_server_says_that_its_reply_was_refused(restricted, busy_server, write, patch):
+    server = busy_server(patch, restricted(".*", write, ".*"))
+    for _ in range(2):  # the second time, it is acknowledged first
+        server.expect(r"failed: .*(a reply was refused: see RabbitMQ's log|\(40[36], .+)\n")
+        server.awaits_requests()
 
 
 def test_server_declares_its_queue_again_when_someone_deletes_it(server, channel):

@@ -26,8 +26,6 @@ def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker,
         for command in commands:
             own_broker.ctl(*command.split())
     server.awaits_requests()
-    own_broker.ctl("delete_vhost", "late")
-    own_broker.ctl("delete_user", "late")
 
 
 def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, start):
