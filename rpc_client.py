@@ -125,7 +125,7 @@ class RpcConnection:
         return f"{counts}; {expired}: see its log"
 
     def close(self):
-        if self.connection and self.connection.is_open:  # else pika logs an error
+        if self.connection and self.connection.is_open and not self.blocked:  # else it would hang
             self.connection.close()
 
     def within(self, seconds, step, *args):
