@@ -200,10 +200,10 @@ class RpcClient:
         Raises RpcError, or TimeoutError a second after `timeout` at most (large requests: later).
         """
         request = Request(body, timeout)
-        first = True  # An idle connection is often lost, as pika sends no heartbeats on it.
+        pause = 0.0  # at first, as an idle connection is often lost: pika sends no heartbeats on it
         while time.monotonic() < request.last_attempt:
             try:
-                idle = self._take_idle() if first else None  # after a loss, trust no other
+                idle = None if pause else self._take_idle()  # after a loss, trust no other
                 rpc = idle or self._connect(request.time_left())
                 if request.time_left():
                     self._attempt(request, rpc)
@@ -211,9 +211,8 @@ class RpcClient:
                 break
             except ConnectionError as error:
                 request.reason = str(error)
-            if not first:
-                time.sleep(min(RETRY_SECONDS, request.time_left()))
-            first = False
+            time.sleep(min(pause, request.time_left()))
+            pause = RETRY_SECONDS
         if request.response is None:
             time.sleep(request.time_left())  # so that the time that the error names has gone by
             raise TimeoutError(f"no answer within {timeout:g} s: {request.reason}")
