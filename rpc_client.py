@@ -60,8 +60,9 @@ class RpcConnection:
         node.stack_timeout = seconds
         node.connection_attempts = 1  # RpcClient makes the next one
         node.blocked_connection_timeout = None  # call() waits until the deadline
-        known = {name: value for name, value in KEEPALIVE.items() if hasattr(socket, name)}
-        node.tcp_options = node.tcp_options or known
+        if hasattr(socket, "TCP_KEEPIDLE"):  # not on macOS, where pika would warn of the others
+            known = {name: value for name, value in KEEPALIVE.items() if hasattr(socket, name)}
+            node.tcp_options = node.tcp_options or known
         self.connection = pika.BlockingConnection(node)
         self.connection.add_on_connection_blocked_callback(self.on_blocked)
         self.connection.add_on_connection_unblocked_callback(self.on_unblocked)

@@ -20,9 +20,6 @@ REPOSITORY_QUEUE = {"queue": "repository_queue", "durable": True, "arguments": Q
 class RepositoryClient:
     """The client of https://github.com/rabbitmq/rabbitmq-tutorials."""
 
-    name = "the tutorial, quorum queue"
-    queue = REPOSITORY_QUEUE
-
     def __init__(self, url):
         self.connection = pika.BlockingConnection(pika.URLParameters(url))
         self.channel = self.connection.channel()
@@ -37,7 +34,7 @@ class RepositoryClient:
         self.response = None
         self.corr_id = str(uuid.uuid4())
         props = pika.BasicProperties(reply_to=self.callback_queue, correlation_id=self.corr_id)
-        self.channel.basic_publish("", self.queue["queue"], str(n), props)
+        self.channel.basic_publish("", REPOSITORY_QUEUE["queue"], str(n), props)
         self.connection.process_data_events(time_limit=None)
         return int(self.response)
 
@@ -73,9 +70,9 @@ def queue(channel):
 def start_tutorial(broker, start):
     """Start the tutorial's server, with a function of the test's if it names one."""
 
-    def start_tutorial(fib="fib", queue=REPOSITORY_QUEUE):
+    def start_tutorial(fib="fib"):
         imports = "import os, time\nfrom test_tutorials import *"
-        code = f"{imports}\nserve({broker.url()!r}, {queue}, {fib})"
+        code = f"{imports}\nserve({broker.url()!r}, REPOSITORY_QUEUE, {fib})"
         return start("-c", code, cwd=ROOT / "tests")
 
     return start_tutorial
