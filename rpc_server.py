@@ -29,7 +29,7 @@ stopping = False  # SIGTERM or Ctrl-C has come
 
 
 class Refused(Exception):
-    """Raise it for a bad request: its message is the reply, and is logged in one line."""
+    """Raise it for a bad request: its message is the reply, and is logged without a traceback."""
 
 
 def fib(n: int) -> int:
@@ -141,7 +141,7 @@ def serve_node(url, queue, function):
             connection.process_data_events(time_limit=POLL_SECONDS)
         if not stopping:  # RabbitMQ has cancelled the consumer, or closed its channel
             reasons = "a request outlasted the consumer_timeout, or a reply was refused"
-            raise AMQPError(f"{queue} was deleted, {reasons}: see RabbitMQ's log")
+            raise AMQPError(f"{queue} was deleted or lost its node, {reasons}: see RabbitMQ's log")
 
 
 def stop(signum, frame):
