@@ -8,26 +8,48 @@ from pika import BlockingConnection
 import rpc_server
 
 rpc_server.POLL_SECONDS = 0.1
-computing = False
+handed_over = polling = False
+TWO_THREADS = " [!] two threads work on the connection"
 real_fib, process = rpc_server.fib, BlockingConnection.process_data_events
 
 
 def fib(n):
     """Sleep if n is odd, else keep Python busy."""
-    global computing
     assert threading.current_thread() is threading.main_thread()
-    computing, end = True, time.monotonic() + 6.3
+    end = time.monotonic() + 6.3
     time.sleep(6.3 * (n % 2))
     while time.monotonic() < end:
         pass
-    computing = False
     return real_fib(n)
 
 
-def process_alone(connection, time_limit=0):
-    if threading.current_thread() is not threading.main_thread() and not computing:
-        print(" [!] two threads work on the connection", flush=True)
+class Heartbeats(rpc_server.Heartbeats):
+    """Tells whether its thread polls while the main thread has the connection."""
+
+    def __enter__(self):
+        global handed_over
+        handed_over = True
+        super().__enter__()
+
+    def __exit__(self, *error):
+        global handed_over
+        super().__exit__(*error)
+        handed_over = False
+        if polling:
+            print(TWO_THREADS, flush=True)
+
+
+def process_slowly(connection, time_limit=0):
+    global polling
+    if threading.current_thread() is threading.main_thread():
+        return process(connection, time_limit)
+    if not handed_over:
+        print(TWO_THREADS, flush=True)
+    polling = True
+    time.sleep(0.2)
     process(connection, time_limit)
+    polling = False
 
 
-BlockingConnection.process_data_events = process_alone
+BlockingConnection.process_data_events = process_slowly
+rpc_server.Heartbeats = Heartbeats
