@@ -51,7 +51,7 @@ class RpcConnection:
         self.channel: Any = None
         self.callback_queue = ""
         self.blocked = None  # the broker's reason, while it blocks publishers
-        self.request: Any = None  # set by call(), in which alone pika runs the callbacks
+        self.request: Any = None  # set by call(): pika runs callbacks only inside of it
 
     def open(self, seconds):
         """The tutorial's __init__(): connect, declare the callback queue, and consume it."""
@@ -81,7 +81,7 @@ class RpcConnection:
     def on_response(self, ch, method, props, body):
         if self.request.corr_id == props.correlation_id and self.request.response is None:
             error = {"error": RpcError, "refused": RefusedError}.get(props.type)
-            text = body[:800].decode(errors="backslashreplace")[:200]  # at most four bytes each
+            text = body[:800].decode(errors="backslashreplace")[:200]  # up to four bytes each
             self.request.response = error(text) if error else body
 
     def on_return(self, ch, method, props, body):
@@ -126,7 +126,7 @@ class RpcConnection:
         return f"{counts}; {expired}: see its log"
 
     def close(self):
-        if self.connection and self.connection.is_open and not self.blocked:  # else it would hang
+        if self.connection and self.connection.is_open and not self.blocked:  # else pika may hang
             self.connection.close()
 
     def within(self, seconds, step, *args):

@@ -78,7 +78,7 @@ class Heartbeats:
             time.sleep(POLL_SECONDS)
             with self.lock:
                 try:
-                    if self.computing:  # in a callback, in which pika does I/O, but calls no other
+                    if self.computing:  # inside a callback, pika does I/O, but starts no other
                         connection.process_data_events()
                 except Exception as error:
                     self.error = error
