@@ -86,10 +86,10 @@ def no_rpc_queue(broker):
 
 
 @pytest.fixture
-def no_client_thread():
-    """The test leaves no thread of the client's."""
+def threads_before():
+    """The client's threads before the test, which leaves no other."""
     before = brokers.client_threads()
-    yield
+    yield before
     brokers.wait_until(5, lambda: brokers.client_threads() <= before)
 
 

@@ -101,7 +101,7 @@ STEPS = {  # what hangs once the broker has given so many answers
 
 @pytest.mark.parametrize("error", [TimeLimit(), TimeoutError("its own"), Interrupt()], ids=type)
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.usefixtures("rpc_queue", "no_client_thread")
+@pytest.mark.usefixtures("rpc_queue", "threads_before")
 def test_time_limit_ends(step, error, way, far_client, channel, start_server, monkeypatch):
     monkeypatch.setattr("rpc_client.GRACE_SECONDS", 60)
     way.answers, hang = STEPS[step]

@@ -9,7 +9,7 @@ from wire import background, receive, send_reply, waiting
 from rpc_client import FibonacciRpcClient
 from rpc_server import fib
 
-pytestmark = pytest.mark.usefixtures("no_client_thread")
+pytestmark = pytest.mark.usefixtures("threads_before")
 FORKS = """import multiprocessing
 from rpc_client import FibonacciRpcClient
 from rpc_server import fib
