@@ -4,12 +4,13 @@ import argparse
 import contextlib
 import os
 import re
-import socket
 import ssl
+import sys
 import threading
 import time
 import uuid
 import warnings
+from concurrent import futures
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -19,12 +20,12 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
 TIMEOUT_SECONDS = 10.0
-MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration
-LAST_ATTEMPT_SECONDS = 0.5  # before the deadline: a later one has no time to tell its reason
+MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration.
+MIN_ATTEMPT_SECONDS = 0.5  # With less time left, an attempt could not tell why it fails.
 RETRY_SECONDS = 0.5  # between two attempts
-GRACE_SECONDS = 0.4  # for asking the broker why there is no response, and for closing
-# On Linux, ends a connection to a dead machine, or over a stalled network, within five seconds.
-KEEPALIVE = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}  # s, s, ms
+GRACE_SECONDS = 0.4  # for asking RabbitMQ why there is no response, and for closing
+# On Linux, these end a connection to a dead machine, or over a stalled network, in five seconds.
+TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}  # s, s, ms
 
 
 class RpcError(Exception):
@@ -36,41 +37,94 @@ class RefusedError(RpcError):
 
 
 class NoServerError(RpcError):
-    """There is no queue for the request: no server has declared it yet, or someone deleted it."""
+    """There is no queue for the request; or, at its deadline, no server consumes the queue."""
 
 
+class Deadline:
+    """The moment at which a call ends, and the last one at which an attempt may begin."""
+
+    def __init__(self, timeout):
+        self.end = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
+        self.last_attempt = self.end - min(MIN_ATTEMPT_SECONDS, timeout / 2)
+        self.missed = f"no answer within {timeout:g} s"
+
+    def seconds_left(self):
+        return max(0, self.end - time.monotonic())
+
+
+# The tutorial's client: open() is its __init__(); on_response() and call() have their names.
 class RpcConnection:
-    """The tutorial's client, for one request at a time. Whoever works on it has it alone."""
+    """One connection, for one call at a time. Requests and responses are bytes."""
 
     def __init__(self, url, queue):
         self.url = url
-        self.address = urlsplit(url).netloc.rpartition("@")[2]  # without the password
+        self.address = node_address(url)
         self.queue = queue
-        self.pid = os.getpid()  # a forked child must not use it
+        self.pid = os.getpid()  # A forked child must not use the connection.
         self.connection: Any = None
-        self.channel: Any = None
-        self.callback_queue = ""
-        self.blocked = None  # the broker's reason, while it blocks publishers
-        self.request: Any = None  # set by call(): pika runs callbacks only inside of it
+        self.blocked = None  # RabbitMQ's reason, while it blocks publishers
+        self.corr_id = ""
+        self.response: bytes | RpcError | None = None
 
     def open(self, seconds):
-        """The tutorial's __init__(): connect, declare the callback queue, and consume it."""
-        node = pika.URLParameters(self.url)  # each time anew, as certificates are renewed
-        node.socket_timeout = seconds / 2  # leaves time for the host's second address
-        node.stack_timeout = seconds
-        node.connection_attempts = 1  # RpcClient makes the next one
-        node.blocked_connection_timeout = None  # call() waits until the deadline
-        if hasattr(socket, "TCP_KEEPIDLE"):  # not on macOS, where pika would warn of the others
-            known = {name: value for name, value in KEEPALIVE.items() if hasattr(socket, name)}
-            node.tcp_options = node.tcp_options or known
-        self.connection = pika.BlockingConnection(node)
+        """Connect, declare the callback queue, and consume it."""
+        self.connection = pika.BlockingConnection(self.parameters(seconds))
         self.connection.add_on_connection_blocked_callback(self.on_blocked)
         self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
+
         self.channel = self.connection.channel()
         self.channel.add_on_return_callback(self.on_return)
         result = self.channel.queue_declare(queue="", exclusive=True)
-        queue = self.callback_queue = result.method.queue
-        self.channel.basic_consume(queue=queue, on_message_callback=self.on_response, auto_ack=True)
+        self.callback_queue = result.method.queue
+
+        self.channel.basic_consume(
+            queue=self.callback_queue,
+            on_message_callback=self.on_response,
+            auto_ack=True,
+        )
+
+    def on_response(self, ch, method, props, body):
+        if self.corr_id == props.correlation_id and self.response is None:
+            self.response = body
+            if error := {"error": RpcError, "refused": RefusedError}.get(props.type):
+                self.response = error(body.decode(errors="backslashreplace")[:200])
+
+    def call(self, body, corr_id, deadline):
+        """Publish a request; return its response, an RpcError or, at the deadline, None."""
+        self.response = None
+        self.corr_id = corr_id  # ask()'s str(uuid.uuid4()), the same in each of its attempts
+        while self.blocked and deadline.seconds_left():  # RabbitMQ would not read the request.
+            self.connection.process_data_events(time_limit=deadline.seconds_left())
+        if deadline.seconds_left():
+            self.channel.basic_publish(
+                exchange="",
+                routing_key=self.queue,
+                properties=pika.BasicProperties(
+                    reply_to=self.callback_queue,
+                    correlation_id=self.corr_id,
+                    expiration=str(int(deadline.seconds_left() * 1000)),  # ms
+                ),
+                body=body,
+                mandatory=True,  # If there is no queue, RabbitMQ returns the request: on_return().
+            )
+        while self.response is None and deadline.seconds_left():
+            self.raise_if_channel_is_lost()
+            self.connection.process_data_events(time_limit=deadline.seconds_left())
+        response, self.response = self.response, None  # An idle connection keeps no response.
+        return response
+
+    # What the tutorial leaves out.
+    def raise_if_channel_is_lost(self):
+        if self.channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
+            reason = "over max_message_size, or not allowed: see its log"
+            raise RpcError(f"{self.address} refused the request: {reason}")
+        if not self.channel.consumer_tags:  # RabbitMQ has cancelled the consumer.
+            raise AMQPError("the callback queue is gone: see RabbitMQ's log")
+
+    def on_return(self, ch, method, props, body):
+        if self.corr_id == props.correlation_id:
+            reason = f"there is no {self.queue} on {self.address}: start a server"
+            self.response = NoServerError(reason)
 
     def on_blocked(self, connection, frame):
         self.blocked = frame.method.reason
@@ -78,162 +132,121 @@ class RpcConnection:
     def on_unblocked(self, connection, frame):
         self.blocked = None
 
-    def on_response(self, ch, method, props, body):
-        if self.request.corr_id == props.correlation_id and self.request.response is None:
-            error = {"error": RpcError, "refused": RefusedError}.get(props.type)
-            text = body[:800].decode(errors="backslashreplace")[:200]  # up to four bytes each
-            self.request.response = error(text) if error else body
+    def parameters(self, seconds):
+        node = node_parameters(self.url, TCP_OPTIONS)
+        node.socket_timeout = seconds / 2  # so that there is time for a host's second address
+        node.stack_timeout = seconds
+        node.blocked_connection_timeout = None  # call() waits until the deadline.
+        return node
 
-    def on_return(self, ch, method, props, body):
-        if self.request.corr_id == props.correlation_id and self.request.response is None:
-            reason = f"there is no {self.queue} on {self.address}: start a server"
-            self.request.response = NoServerError(reason)
-
-    def call(self, request):
-        """The tutorial's call(): publish the request, wait for the response until the deadline."""
-        self.request = request
-        while self.blocked and request.time_left():  # RabbitMQ reads nothing meanwhile
-            self.connection.process_data_events(time_limit=request.time_left())
-        if not self.blocked:
-            self.channel.basic_publish(
-                exchange="",
-                routing_key=self.queue,
-                properties=pika.BasicProperties(
-                    reply_to=self.callback_queue,
-                    correlation_id=request.corr_id,
-                    expiration=str(int(request.time_left() * 1000)),
-                ),
-                body=request.body,
-                mandatory=True,  # without a queue, RabbitMQ returns it to on_return()
-            )
-        while request.response is None and request.time_left():
-            if self.channel.is_closed:  # pika 1.4 does not raise it, and hides the reason
-                raise ChannelClosedByBroker(0, "over max_message_size, or not allowed: see its log")
-            if not self.channel.consumer_tags:  # no reply can come
-                raise AMQPError("the callback queue is gone: see RabbitMQ's log")
-            self.connection.process_data_events(time_limit=request.time_left())
-        self.request = None  # else it would be in memory until the next call, with its response
-
-    def diagnose(self):
-        """Return why there is no response, as the broker tells it."""
+    def diagnose(self, deadline):
+        """Ask RabbitMQ why there is no response, and return the error that says it."""
         if self.blocked:
-            return f"the broker blocks publishers: {self.blocked}"
+            return TimeoutError(f"{deadline.missed}: the broker blocks publishers: {self.blocked}")
         seen = self.channel.queue_declare(queue=self.queue, passive=True).method
         if seen.consumer_count == 0:
-            return "no server is consuming"
+            return NoServerError(f"{deadline.missed}: no server is consuming")
         counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
         expired = "the request expired as all were busy, or a server computes it, or lost it"
-        return f"{counts}; {expired}: see its log"
+        return TimeoutError(f"{deadline.missed}: {counts}; {expired}: see its log")
 
     def close(self):
-        if self.connection and self.connection.is_open and not self.blocked:  # else pika may hang
+        if self.connection and self.connection.is_open and not self.blocked:  # Else pika may hang.
             self.connection.close()
 
     def within(self, seconds, step, *args):
-        """Return what step(*args) returns; ConnectionError if it fails or takes longer.
+        """Return what step(*args) returns; ConnectionError if the step fails or takes longer.
 
-        It runs in a thread, as pika may hang. If it fails or is late, or the wait for it is
-        interrupted, that thread closes the connection: no two threads ever work on it.
+        The step runs in a thread, as pika may hang. If the step fails, or if the caller does not
+        wait for its end, that thread closes the connection: no two threads use one at once.
         """
-        result, failure, taken = None, None, False
-        step_is_done, caller_is_done = threading.Event(), threading.Event()
+        future: futures.Future = futures.Future()
 
         def run():
-            nonlocal result, failure
             try:
-                result = step(*args)
-            except Exception as error:  # pika raises many types while it connects
-                failure = error
-            step_is_done.set()
-            caller_is_done.wait()
-            if not taken:
-                with contextlib.suppress(Exception):  # nobody waits to be told
+                future.set_result(step(*args))
+            except Exception as error:  # or InvalidStateError, if the caller has cancelled it
+                with contextlib.suppress(futures.InvalidStateError):
+                    future.set_exception(error)
+                with contextlib.suppress(Exception):  # Nobody waits to learn how closing ends.
                     self.close()
 
         try:
-            threading.Thread(target=run, daemon=True).start()
-            if not step_is_done.wait(seconds) or failure:
-                reason = explain(failure or TimeoutError())
-                raise ConnectionError(f"{self.address} {reason}") from failure
-            taken = True
-            return result
-        finally:  # also if Ctrl-C or a task queue's time limit ends the wait
-            caller_is_done.set()
+            try:
+                threading.Thread(target=run, daemon=True).start()
+            except RuntimeError as no_thread:  # as in a container that limits them
+                future.set_exception(no_thread)
+            # Not future.result(seconds): a TimeoutError may also be the caller's own time limit.
+            futures.wait([future], seconds)
+            failure = TimeoutError() if future.cancel() else future.exception()
+            if failure:
+                raise ConnectionError(f"{self.address} {explain(failure)}") from failure
+            return future.result()
+        finally:
+            future.cancel()  # Ctrl-C, or a task queue's time limit, may have ended the wait.
 
     def close_within(self, seconds):
         """Close the connection, also one that is lost, or on which pika was interrupted."""
-        with contextlib.suppress(ConnectionError, RuntimeError):  # no thread starts at exit
+        with contextlib.suppress(ConnectionError):
             self.within(seconds, self.close)
-        if self.url.lower().startswith("amqps"):  # or OpenSSL's errors end this thread's next call
-            ssl.create_default_context()  # clears them (python/cpython issue 148594)
-
-
-class Request:
-    """A request, its deadline, and what came of it: a response, or the reason why there is none."""
-
-    def __init__(self, body, timeout):
-        self.body = body
-        self.corr_id = str(uuid.uuid4())
-        self.deadline = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
-        self.last_attempt = self.deadline - min(LAST_ATTEMPT_SECONDS, timeout / 2)
-        self.response: bytes | RpcError | None = None
-        self.reason = "there was no time to send the request"
-
-    def time_left(self):
-        return max(0, self.deadline - time.monotonic())
 
 
 class RpcClient:
     """Asks the servers that consume `queue`. Threads, and forked children, may share a client.
 
     `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
-    Raises ValueError if it is malformed, ConnectionError if no node answers in time (10 s at most).
+    ValueError if a URL is malformed. The first ask() connects.
     """
 
-    def __init__(self, queue: str, url: str | None = None, timeout: float = TIMEOUT_SECONDS):
+    def __init__(self, queue: str, url: str | None = None) -> None:
         self.queue = queue
         self._urls = node_urls(url)
-        self._idle = [self._connect(timeout)]  # connections that no call uses, the last used last
+        self._idle: list[RpcConnection] = []  # those that no call uses, the last used at the end
+
+    def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
+        """Connect before the first ask(). ConnectionError if no node answers (10 s at most)."""
+        self._idle.append(self._open(timeout))
 
     def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
         """Return the reply. A request lost on the way is sent again, and may be computed again.
 
         Raises RpcError, or TimeoutError a second after `timeout` at most (large requests: later).
+        The error has a note of the request's correlation id, by which a server's log names it.
         """
-        request = Request(body, timeout)
-        pause = 0.0  # at first, as an idle connection is often lost: pika sends no heartbeats on it
-        while time.monotonic() < request.last_attempt:
+        corr_id = str(uuid.uuid4())
+        try:
+            return self._ask(body, corr_id, Deadline(timeout))
+        except (RpcError, TimeoutError) as error:
+            error.add_note(f"correlation id: {corr_id}")
+            raise
+
+    def _ask(self, body, corr_id, deadline):
+        """Try an idle connection, then new ones until the deadline."""
+        reason = "there was no time to send the request"
+        if time.monotonic() < deadline.last_attempt and (rpc := self._take_idle()):
             try:
-                idle = None if pause else self._take_idle()  # after a loss, trust no other
-                rpc = idle or self._connect(request.time_left())
-                if request.time_left():
-                    self._attempt(request, rpc)
-                self._idle.append(rpc)
-                break
+                return self._attempt(rpc, body, corr_id, deadline)
+            except ConnectionError as error:  # pika sends no heartbeats between two calls.
+                reason = str(error)
+        while time.monotonic() < deadline.last_attempt:
+            try:
+                return self._attempt(self._open(deadline.seconds_left()), body, corr_id, deadline)
             except ConnectionError as error:
-                request.reason = str(error)
-            time.sleep(min(pause, request.time_left()))
-            pause = RETRY_SECONDS
-        if request.response is None:
-            time.sleep(request.time_left())  # so that the time that the error names has gone by
-            raise TimeoutError(f"no answer within {timeout:g} s: {request.reason}")
-        if isinstance(request.response, RpcError):
-            raise request.response
-        return request.response
+                reason = str(error)
+            time.sleep(min(RETRY_SECONDS, deadline.seconds_left()))
+        raise TimeoutError(f"{deadline.missed}: {reason}")
 
     def _take_idle(self):
         """Return the connection that was used last and that no call uses, or None."""
-        while True:
-            try:
-                rpc = self._idle.pop()  # atomic: no other thread gets the same one
-            except IndexError:
-                return None
-            if rpc.pid == os.getpid():  # else it is the parent's, and stays open there
-                return rpc
+        while self._idle:
+            with contextlib.suppress(IndexError):  # Another thread may have taken the last one.
+                if (rpc := self._idle.pop()).pid == os.getpid():  # else its parent's
+                    return rpc
+        return None
 
-    def _connect(self, seconds):
+    def _open(self, seconds):
         """Return a connection to the first node that answers within its share of the time."""
-        share = max(0.001, min(seconds, TIMEOUT_SECONDS)) / len(self._urls)  # 0 is invalid
+        share = max(0.001, min(seconds, TIMEOUT_SECONDS)) / len(self._urls)  # pika rejects 0.
         reasons = []
         for url in self._urls:
             rpc = RpcConnection(url, self.queue)
@@ -244,25 +257,30 @@ class RpcClient:
                 reasons.append(str(error))
         raise ConnectionError("; ".join(reasons))
 
-    def _attempt(self, request, rpc):
-        """Ask, and if there is no response, why. What fails or is interrupted closes `rpc`."""
+    def _attempt(self, rpc, body, corr_id, deadline):
+        """Return the response, or raise the error in its place; ConnectionError if rpc is lost."""
         try:
-            rpc.call(request)
+            response = rpc.call(body, corr_id, deadline)
         except BaseException as error:  # also Ctrl-C and a task queue's time limit
             rpc.close_within(GRACE_SECONDS)
-            if isinstance(error, ChannelClosedByBroker):  # it would be refused again
+            clear_openssl_errors()
+            if isinstance(error, ChannelClosedByBroker):  # RabbitMQ would refuse it again.
                 raise RpcError(f"{rpc.address} refused the request: {error.reply_text}") from error
             if isinstance(error, AMQPError):
                 raise ConnectionError(f"{rpc.address} {explain(error)}") from error
             raise
-        if request.response is None:
-            request.reason = rpc.within(GRACE_SECONDS, rpc.diagnose)
+        if response is None:
+            response = rpc.within(GRACE_SECONDS, rpc.diagnose, deadline)
+        self._idle.append(rpc)
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     def close(self) -> None:
         """Close the connections that no call uses, within GRACE_SECONDS. A later call connects."""
-        end = time.monotonic() + GRACE_SECONDS
+        deadline = Deadline(GRACE_SECONDS)
         while rpc := self._take_idle():
-            rpc.close_within(end - time.monotonic())
+            rpc.close_within(deadline.seconds_left())
 
     def __enter__(self) -> Self:
         return self
@@ -272,17 +290,23 @@ class RpcClient:
 
 
 class FibonacciRpcClient(RpcClient):
-    """Calls the servers that compute fib(n)."""
+    """Asks for fib(n). What the tutorial's class of this name does is in RpcConnection."""
 
-    def __init__(self, url: str | None = None, timeout: float = TIMEOUT_SECONDS) -> None:
-        super().__init__("rpc_queue", url, timeout)
+    def __init__(self, url: str | None = None) -> None:
+        super().__init__("rpc_queue", url)
 
     def call(self, n: int, timeout: float = TIMEOUT_SECONDS) -> int:
         """Return fib(n). Raises what ask() raises, and ValueError if the reply is no number."""
         return int(self.ask(str(n).encode(), timeout))
 
 
-def node_urls(url):
+def clear_openssl_errors():
+    """Clear the errors that would end this thread's next TLS connection (cpython issue 148594)."""
+    ssl.create_default_context()
+
+
+# rpc_server.py imports node_urls(), node_address(), node_parameters() and explain().
+def node_urls(url=None):
     """Return the URLs in `url`, by default in AMQP_URL; ValueError if one is malformed."""
     urls = re.split(r"(?i)\s*,\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
     try:
@@ -295,8 +319,22 @@ def node_urls(url):
     return urls
 
 
+def node_address(url):
+    """Return the host and the port of a node, without the password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def node_parameters(url, tcp_options):
+    """Return pika's parameters of a node, with these options unless the URL has its own."""
+    node = pika.URLParameters(url)  # Read at each attempt, as certificates are renewed.
+    node.connection_attempts = 1  # The caller makes the next attempt.
+    if sys.platform == "linux":  # Elsewhere, pika warns of the options that it does not know.
+        node.tcp_options = node.tcp_options or tcp_options
+    return node
+
+
 def explain(error):
-    """Return what happened, in plain words; pika tells it only in its errors' texts."""
+    """Return what a node did, in plain words, which pika tells in its errors' texts alone."""
     if "ConnectionRefusedError" in repr(error):
         return "refuses connections: is RabbitMQ running?"
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
@@ -308,15 +346,16 @@ def explain(error):
 
 
 def main() -> None:
-    warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it
+    warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it.
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("n", nargs="*", type=int, default=[30], help="0 to 20000 (default: 30)")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="default: 10 s")
     args = parser.parse_args()
-    if not args.timeout > 0:  # nan is not, either
+    if not args.timeout > 0:  # nan is not, either.
         parser.error("--timeout: must be more than 0 seconds")
     try:
-        with FibonacciRpcClient(timeout=args.timeout) as fibonacci_rpc:
+        with FibonacciRpcClient() as fibonacci_rpc:
+            fibonacci_rpc.connect(args.timeout)
             for n in args.n:
                 print(f" [x] Requesting fib({n})", flush=True)
                 print(f" [.] Got {fibonacci_rpc.call(n, args.timeout)}", flush=True)
