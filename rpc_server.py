@@ -5,7 +5,6 @@ import itertools
 import logging
 import os
 import random
-import re
 import signal
 import sys
 import threading
@@ -14,24 +13,30 @@ import traceback
 import warnings
 from collections.abc import Callable
 from functools import partial
-from urllib.parse import urlsplit
 
 import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
-DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
-URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
+# Both scripts need these functions: keep the two files together.
+from rpc_client import explain, node_address, node_parameters, node_urls
+
 MAX_N = 20_000  # fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
-POLL_SECONDS = 1.0  # between two looks at `stopping`, and at the heartbeats while it computes
-MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # between two attempts, not in step with others
+POLL_SECONDS = 1.0  # how often pika is polled, and `stopping` is looked at
+CLOSE_SECONDS = 2.0  # for closing a connection
+# The pause between two attempts is random: servers that lost one broker do not return in step.
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5
+# On Linux, these end an idle connection to a dead machine in five seconds. There is no
+# TCP_USER_TIMEOUT: it would lose a large reply that waits for the end of a memory alarm.
+TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3}  # s, s, probes
 log = logging.getLogger(__name__)
-stopping = False  # SIGTERM or Ctrl-C has come
+stopping = False  # True once SIGTERM or Ctrl-C has come
 
 
 class Refused(Exception):
     """Raise it for a bad request: its message is the reply, and is logged without a traceback."""
 
 
+# The tutorial's server, from fib() to serve_node().
 def fib(n: int) -> int:
     """Return the Fibonacci number F(n), exact."""
     a, b = 0, 1
@@ -42,31 +47,91 @@ def fib(n: int) -> int:
 
 def compute(body: bytes) -> bytes:
     """Return fib(n) in decimal digits, for n in decimal digits."""
-    if not body.isdigit() or len(body) > len(str(MAX_N)) or int(body) > MAX_N:
+    if not body.isdigit() or len(body) > len(str(MAX_N)) or (n := int(body)) > MAX_N:
         raise Refused(f"send a whole number from 0 to {MAX_N} as decimal digits")
-    log.info(" [.] fib(%d)", int(body))
-    return b"%d" % fib(int(body))
+    log.info(" [.] fib(%d)", n)
+    return b"%d" % fib(n)
 
 
-def answer(function, body):
-    """Return the reply to a request and its AMQP type: none, "refused", or "error" if it failed."""
+def on_request(function, heartbeats, ch, method, props, body):
+    """Compute, reply, then acknowledge; a redelivered request is acknowledged first."""
+    if stopping:  # RabbitMQ gives a request that is not acknowledged to another server.
+        return
+    label = f"{props.correlation_id!r} ({body[:40]!r})"
+    if method.redelivered:  # It may have crashed its first server: it must not crash a third.
+        log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
+        ch.basic_ack(delivery_tag=method.delivery_tag)
+    with heartbeats:  # RabbitMQ closes a connection on which no heartbeats come.
+        response, reply_type = answer(function, body, label)
+    if ch.is_closed:  # RabbitMQ has closed the channel meanwhile: serve_node() says so.
+        return
+    ch.basic_publish(
+        exchange="",
+        routing_key=props.reply_to or "",  # RabbitMQ drops a reply without an address.
+        properties=pika.BasicProperties(correlation_id=props.correlation_id, type=reply_type),
+        body=response,
+    )
+    if not method.redelivered:
+        ch.basic_ack(delivery_tag=method.delivery_tag)
+
+
+def declare(connection, queue):
+    """Declare the queue; if RabbitMQ refuses that, say so. Return an open channel."""
+    channel = connection.channel()
     try:
-        try:
-            response = function(body)
-            if not isinstance(response, bytes):
-                raise TypeError(f"the function returned {type(response).__name__}, not bytes")
-            return response, None
-        except Refused as refusal:
-            text, kind = str(refusal), "refused"
-            log.warning(" [!] refused %r: %s", body[:40], text)
-    except BaseException as error:  # not even sys.exit(), or a str() that fails, ends the server
-        text, kind = "".join(traceback.format_exception_only(error)).strip(), "error"
-        log.exception(" [!] failed on %r", body[:40])
-    return text[:200].encode(errors="backslashreplace"), kind
+        # Durable, as RabbitMQ 4.3 may deny transient shared queues; the broker chooses a type.
+        channel.queue_declare(queue=queue, durable=True)
+    except ChannelClosedByBroker as error:  # The queue has other settings, or the user no right.
+        log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
+        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again in a poll.
+            connection.process_data_events(time_limit=0)
+        return connection.channel()
+    return channel
+
+
+def serve_node(url, queue, function):
+    """Serve until `stopping`; raise an error if the node, the connection or the queue is lost."""
+    connection = pika.BlockingConnection(node_parameters(url, TCP_OPTIONS))
+    try:
+        channel = declare(connection, queue)
+        channel.basic_qos(prefetch_count=1)
+        callback = partial(on_request, function, Heartbeats(connection))
+        channel.basic_consume(queue=queue, on_message_callback=callback)
+
+        log.info(" [x] Awaiting RPC requests")
+        while not stopping and channel.consumer_tags:  # as start_consuming(), but for `stopping`
+            connection.process_data_events(time_limit=POLL_SECONDS)
+        if not channel.consumer_tags:  # RabbitMQ has cancelled the consumer, or closed its channel.
+            reasons = "a request outlasted the consumer_timeout, or a reply was refused"
+            raise AMQPError(f"{queue} was deleted or lost its node, {reasons}: see RabbitMQ's log")
+    finally:
+        close(connection)
+
+
+# What the tutorial leaves out, from answer() to serve().
+def answer(function, body, label):
+    """Return the reply and its AMQP type: None, "refused", or "error" if the function failed."""
+    try:
+        response = function(body)
+        if not isinstance(response, bytes):
+            raise TypeError(f"the function returned {type(response).__name__}, not bytes")
+        return response, None
+    except Refused as refusal:
+        text, reply_type = str(refusal), "refused"
+        log.warning(" [!] refused %s: %s", label, text)
+    except BaseException as error:  # Not even sys.exit() ends the server.
+        text, reply_type = "".join(traceback.format_exception_only(error)).strip(), "error"
+        log.exception(" [!] failed on %s", label)
+    return text[:200].encode(errors="backslashreplace"), reply_type
 
 
 class Heartbeats:
-    """pika sends heartbeats only when polled: in `with heartbeats:`, a thread polls."""
+    """Keeps a connection alive while a function computes: `with heartbeats:`.
+
+    pika sends heartbeats only when the connection is polled. In the block, a thread polls the
+    connection, and the main thread must not use it. The block is in a callback, and inside a
+    callback pika begins no other: the server begins no second request meanwhile.
+    """
 
     def __init__(self, connection):
         self.lock = threading.Lock()
@@ -78,70 +143,19 @@ class Heartbeats:
             time.sleep(POLL_SECONDS)
             with self.lock:
                 try:
-                    if self.computing:  # inside a callback, pika does I/O, but starts no other
+                    if self.computing:
                         connection.process_data_events()
-                except Exception as error:
+                except Exception as error:  # The main thread raises it at the end of the block.
                     self.error = error
 
     def __enter__(self):
         self.computing = True
 
     def __exit__(self, *_):
-        with self.lock:  # waits until the thread has polled
+        with self.lock:  # The thread may be polling: the main thread waits until it has polled.
             self.computing = False
         if self.error:
             raise self.error
-
-
-def on_request(function, heartbeats, ch, method, props, body):
-    """Reply, then acknowledge, so a crash redelivers it; the second time, acknowledge first."""
-    if stopping:  # it is not acknowledged, so RabbitMQ gives it to another server
-        return
-    if method.redelivered:  # acknowledge first, so that it crashes no third server
-        log.warning(" [!] redelivered, since its first server was lost or stopped: %r", body[:40])
-        ch.basic_ack(delivery_tag=method.delivery_tag)
-    with heartbeats:
-        response, kind = answer(function, body)
-    if ch.is_open:  # else RabbitMQ has closed it meanwhile: serve_node() says so
-        ch.basic_publish(
-            exchange="",
-            routing_key=props.reply_to or "",  # without reply_to, RabbitMQ drops the reply
-            properties=pika.BasicProperties(correlation_id=props.correlation_id, type=kind),
-            body=response,
-        )
-        if not method.redelivered:
-            ch.basic_ack(delivery_tag=method.delivery_tag)
-
-
-def connect(url):
-    """Return a connection to the node that `url` names, or raise ConnectionError."""
-    try:
-        node = pika.URLParameters(url)  # each time anew, as certificates are renewed
-        node.connection_attempts = 1  # serve() tries again
-        return pika.BlockingConnection(node)
-    except Exception as error:  # pika raises many types here; once connected, AMQPError alone
-        raise ConnectionError(error) from error
-
-
-def serve_node(url, queue, function):
-    """Serve; ConnectionError if it cannot connect, AMQPError if connection or queue is lost."""
-    with connect(url) as connection:  # a throwaway: pika 1.5 would raise a refusal again later
-        try:
-            # Durable, as RabbitMQ 4.3 may deny transient shared queues; the broker chooses a type.
-            connection.channel().queue_declare(queue=queue, durable=True)
-        except ChannelClosedByBroker as error:
-            log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
-    with connect(url) as connection:
-        channel = connection.channel()
-        channel.basic_qos(prefetch_count=1)
-        callback = partial(on_request, function, Heartbeats(connection))
-        channel.basic_consume(queue=queue, on_message_callback=callback)
-        log.info(" [x] Awaiting RPC requests")
-        while not stopping and channel.consumer_tags:  # as start_consuming(), but for `stopping`
-            connection.process_data_events(time_limit=POLL_SECONDS)
-        if not stopping:  # RabbitMQ has cancelled the consumer, or closed its channel
-            reasons = "a request outlasted the consumer_timeout, or a reply was refused"
-            raise AMQPError(f"{queue} was deleted or lost its node, {reasons}: see RabbitMQ's log")
 
 
 def stop(signum, frame):
@@ -154,54 +168,44 @@ def stop(signum, frame):
         os.write(1, b" [!] ending after any request in hand; a second signal ends it at once\n")
 
 
-def explain(error):
-    """Return what happened, in plain words; pika tells it only in its errors' texts."""
-    if "ConnectionRefusedError" in repr(error):
-        return "refuses connections: is RabbitMQ running?"
-    if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
-        return "does not answer: is RabbitMQ overloaded, or the network down?"
-    if re.search("indicated EOF|EndOfFile|EOFError|ResetError|BrokenPipe|getpeername", repr(error)):
-        suspects = "is RabbitMQ starting or stopping, was a heartbeat missed, or is it a TLS port?"
-        return f"closed the connection: {suspects}"
-    return f"failed: {str(error) or repr(error)}"
+def close(connection):
+    """Close the connection, or give up: in a memory alarm, RabbitMQ does not read the request."""
 
+    def run():
+        with contextlib.suppress(Exception):  # The connection may be lost.
+            connection.close()
 
-def node_urls():
-    """Return the URLs in AMQP_URL; exit with 1 if one is malformed."""
-    urls = re.split(r"(?i)\s*,\s*(?=amqp)", os.environ.get("AMQP_URL") or DEFAULT_URL)
-    try:
-        for node in urls:
-            pika.URLParameters(node)  # raises errors of many types
-            if urlsplit(node).scheme not in ("amqp", "amqps") or not urlsplit(node).hostname:
-                raise ValueError  # pika takes http: for amqp:, and no host for localhost
-    except Exception:  # its message may contain the password
-        sys.exit(f" [!] AMQP_URL is malformed: write {URL_FORM}")
-    return urls
+    closing = threading.Thread(target=run, daemon=True)
+    closing.start()
+    closing.join(CLOSE_SECONDS)
 
 
 def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
-    """Serve until SIGTERM or Ctrl-C; if that fails, say why, and try the next node of AMQP_URL.
+    """Serve until SIGTERM or Ctrl-C. If a node fails, say why, and try the next one of AMQP_URL.
 
     `function` takes a request's bytes and returns the reply's, or raises Refused. It has to be
     idempotent, and to end before RabbitMQ's consumer_timeout. Call serve() once, in the main thread
     of its own process: it sets up signals and logging. Raises ValueError if `queue` is empty.
     """
     if not queue:
-        raise ValueError("queue is empty")  # RabbitMQ would name a new one at each declaration
-    warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it
+        raise ValueError("queue is empty")  # RabbitMQ would name a new one at each declaration.
+    warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each failure in thirty lines
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # It logs each failure in thirty lines.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     if hasattr(os, "register_at_fork"):  # so that SIGTERM ends a child that the function forks
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-    urls = itertools.cycle(node_urls())
+    try:
+        urls = itertools.cycle(node_urls())
+    except ValueError as error:
+        sys.exit(f" [!] {error}")
     while not stopping:
         url = next(urls)
         try:
             serve_node(url, queue, function)
-        except (AMQPError, ConnectionError, RuntimeError) as error:  # RuntimeError: no new thread
-            log.warning(" [!] %s %s", urlsplit(url).netloc.rpartition("@")[2], explain(error))
+        except Exception as error:  # pika raises many types while it connects.
+            log.warning(" [!] %s %s", node_address(url), explain(error))
             if not stopping:
                 time.sleep(random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
 
