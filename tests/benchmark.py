@@ -5,14 +5,14 @@ import statistics
 import time
 
 import pytest
-from test_tutorials import QUORUM, REPOSITORY_QUEUE, RepositoryClient
 
 from rpc_client import RpcClient
+from tests.functions.tutorial import QUORUM, REPOSITORY_QUEUE, RepositoryClient
 
 ROUNDS, SECONDS = 5, 1.0
-QUIET = "import logging, test_tutorials, rpc_server\nlogging.disable()\n"
+QUIET = "import logging, rpc_server\nlogging.disable()\n"
 SERVE = QUIET + "rpc_server.serve({queue!r}, rpc_server.compute)"
-SERVE_TUTORIAL = QUIET + "test_tutorials.serve({url!r}, test_tutorials.REPOSITORY_QUEUE)"
+SERVE_TUTORIAL = "from tests.functions.tutorial import *\nserve({url!r}, REPOSITORY_QUEUE)"
 
 
 @pytest.mark.timeout(600)
@@ -22,9 +22,9 @@ def test_benchmark(broker, channel, start):
     channel.queue_declare(**REPOSITORY_QUEUE)
     tutorial, base = RepositoryClient(broker.url()), "the tutorial, quorum queue"
     calls = {base: lambda: tutorial.call(1)}
-    start("-c", SERVE_TUTORIAL.format(url=broker.url()), cwd="tests")
+    start("-c", SERVE_TUTORIAL.format(url=broker.url()))
     for kind in "classic", "quorum":
-        start("-c", SERVE.format(queue=f"{kind}_queue"), cwd="tests")
+        start("-c", SERVE.format(queue=f"{kind}_queue"))
         client = RpcClient(f"{kind}_queue", broker.url())
         calls[f"this pair, {kind} queue"] = lambda client=client: int(client.ask(b"1"))
     times = {name: [] for name in calls}

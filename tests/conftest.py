@@ -156,7 +156,9 @@ def busy_server(start_server, channel):
 
 @pytest.fixture
 def client(broker):
+    """A client with a connection."""
     with FibonacciRpcClient(broker.url()) as client:
+        client.connect()
         yield client
 
 
@@ -181,8 +183,9 @@ def way(own_broker):
 
 @pytest.fixture
 def far_client(way):
-    """A client whose connection goes over `way`."""
+    """A client with a connection that goes over `way`."""
     with FibonacciRpcClient(way.url) as client:
+        client.connect()
         yield client
 
 

@@ -22,7 +22,8 @@ def nodes(broker, tmp_path, monkeypatch):
         pytest.skip("its nodes are processes of this machine's own rabbitmq-server")
     config = tmp_path / "rabbitmq.conf"
     queue_type, since_4_3 = re.findall(r"`(\w+ = \w+)`", (ROOT / "README.md").read_text())
-    config.write_text(f"{queue_type}\n{since_4_3 if broker.ctl('version') >= '4.3' else ''}\n")
+    version = tuple(map(int, broker.ctl("version").split(".")[:2]))
+    config.write_text(f"{queue_type}\n{since_4_3 if version >= (4, 3) else ''}\n")
     monkeypatch.setenv("RABBITMQ_CONFIG_FILE", str(config))
     nodes = []
     for number in (1, 2, 3):

@@ -79,7 +79,8 @@ def test_ctrl_c_ends_the_client_with_status_130(rpc_queue, start):
 
 
 def test_empty_amqp_url_names_the_default_broker(broker, start_server, monkeypatch):
-    start_server(f"os.environ['AMQP_URL'] = ''\nrpc_server.DEFAULT_URL = {broker.url()!r}")
+    default = f"import rpc_client; rpc_client.DEFAULT_URL = {broker.url()!r}"
+    start_server(f"os.environ['AMQP_URL'] = ''\n{default}")
     monkeypatch.setenv("AMQP_URL", "")
     monkeypatch.setattr("rpc_client.DEFAULT_URL", broker.url())
     with FibonacciRpcClient() as client:

@@ -8,16 +8,8 @@ from functools import partial
 import pika
 import pytest
 from brokers import ComposeBroker, ends_with, run
+from scripts import ROOT
 
-SLOW = """ # as on a slow disk: health checks come before the broker has its Erlang cookie
-services:
-  rabbitmq:
-    image: slow-rabbitmq
-    build:
-      dockerfile_inline: |
-        FROM rabbitmq:4-management
-        RUN sed -i '2i sleep 4' /opt/rabbitmq/sbin/rabbitmq-server
-"""
 pytestmark = pytest.mark.timeout(600)  # it may have to build an image
 
 
@@ -83,9 +75,8 @@ def test_client_asks_three_servers_and_without_no_deps_two_of_them_end(compose):
         assert [line["Service"] for line in containers(compose)].count("server") == left
 
 
-def test_slow_broker_starts_without_a_restart(compose, docker_compose_file, tmp_path):
-    (tmp_path / "slow.yml").write_text(SLOW)
-    files = [docker_compose_file[0], str(tmp_path / "slow.yml")]
+def test_slow_broker_starts_without_a_restart(compose, docker_compose_file):
+    files = [docker_compose_file[0], str(ROOT / "tests/slow-broker.yml")]
     slow = partial(compose, files=files, env={**os.environ, "AMQP_PORT": "0"})
     project = f"-p slow-{os.getpid()}"
     for _ in range(3):

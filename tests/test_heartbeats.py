@@ -5,13 +5,7 @@ from brokers import wait_until
 from wire import receive, send_request, waiting
 
 LONG = "from tests.functions.long import fib"  # RabbitMQ waits for two or three of two seconds
-NO_THREAD_AT_FIRST = """import threading
-def fail(thread, start=threading.Thread.start):
-    if "(run)" not in thread.name:  # pika starts some, too
-        return start(thread)
-    threading.Thread.start = start
-    raise RuntimeError("can't start new thread")
-threading.Thread.start = fail"""
+NO_THREAD_AT_FIRST = "import tests.functions.no_thread"
 
 
 def test_function_of_several_heartbeats_costs_no_connection(broker, start_server, channel):
@@ -20,11 +14,6 @@ def test_function_of_several_heartbeats_costs_no_connection(broker, start_server
     assert [receive(channel, queue)[2] for queue in queues] == [b"832040", b"1346269"]
     assert waiting(channel) == 0
     assert " [!] " not in "".join(server.ends_with_what_it_prints() for server in servers)
-
-
-def test_heartbeat_is_rabbitmq_s_unless_the_url_has_one(own_broker, start_server):
-    start_server(), start_server(url=own_broker.url(heartbeat=1800))
-    assert {"60", "1800"} == {*own_broker.list_connections("timeout")}
 
 
 def test_loss_while_it_computes_is_told_as_such(way, busy_server, start_server, channel):

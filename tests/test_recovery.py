@@ -1,7 +1,7 @@
 """Whatever ends a connection, the client calls and the server serves again, without help."""
 
-import inspect
 import re
+import signal
 import socket
 import socketserver
 import ssl
@@ -11,13 +11,12 @@ from unittest import mock
 
 import pika
 import pytest
-from brokers import wait_until
-from test_tutorials import QUORUM
+from brokers import takes, wait_until
 from wire import background, round_trip
 
-import rpc_client
 import rpc_server
-from rpc_client import FibonacciRpcClient, RefusedError
+from rpc_client import FibonacciRpcClient, RefusedError, explain
+from tests.functions.tutorial import QUORUM
 
 SUSPECTS = "is RabbitMQ starting or stopping, was a heartbeat missed, or is it a TLS port?"
 CLOSED = f"closed the connection: {SUSPECTS}"
@@ -59,36 +58,30 @@ def proxy(request):
         proxy.shutdown()
 
 
-def both_find_the_connection_closed(url):
+def client_finds_the_connection_closed(url):
     with pytest.raises(ConnectionError, match=re.escape(CLOSED)):
-        FibonacciRpcClient(url)
-    with pytest.raises(ConnectionError) as error:
-        rpc_server.connect(url)
-    return rpc_server.explain(error.value) == CLOSED
+        FibonacciRpcClient(url).connect()
 
 
-def test_connection_that_is_ended_at_once_is_a_lost_one(proxy, client, start):
+def test_connection_that_is_ended_at_once_is_a_lost_one(proxy, start):
     server = start("rpc_server.py", url=proxy)
     server.expect_exact(f"{CLOSED}\n")
     for _ in range(100):  # pika raises ValueError in some of them only
-        assert both_find_the_connection_closed(proxy)
-    client._urls = [proxy]
-    client.close()
+        client_finds_the_connection_closed(proxy)
     with pytest.raises(TimeoutError, match=re.escape(CLOSED)):
-        client.call(30, timeout=1)
+        FibonacciRpcClient(proxy).call(30, timeout=1)
     assert server.proc.poll() is None
 
 
 def test_connection_that_is_reset_before_pika_asks_for_its_peer_is_a_lost_one(broker, monkeypatch):
     fails = mock.Mock(side_effect=OSError)  # as it does after a reset; pika raises ValueError
     monkeypatch.setattr(socket.socket, "getpeername", fails)
-    assert both_find_the_connection_closed(broker.url())
+    client_finds_the_connection_closed(broker.url())
 
 
 def test_what_the_broker_says_and_an_error_without_a_text_are_explained():
     text = "PRECONDITION_FAILED - delivery acknowledgement timed out. Timeout value used: 1 ms"
     said = pika.exceptions.ChannelClosedByBroker(406, text)
-    explain = rpc_server.explain
     assert explain(said) == f"failed: (406, '{text}')"
     assert "vhost EOF" in explain(pika.exceptions.AMQPConnectionError("vhost EOF not found"))
     lost = pika.exceptions.StreamLostError("BrokenPipeError(32, 'Broken pipe')")
@@ -96,17 +89,22 @@ def test_what_the_broker_says_and_an_error_without_a_text_are_explained():
     assert explain(lost) == explain(BrokenPipeError()) == explain(ssl.SSLEOFError()) == CLOSED
     assert "does not answer" in explain(pika.exceptions.AMQPHeartbeatTimeout())
     assert "failed: ConnectionWrong" in explain(pika.exceptions.ConnectionWrongStateError())
-    assert inspect.getsource(explain) == inspect.getsource(rpc_client.explain)
 
 
-def test_server_says_that_a_function_took_too_long(own_broker, busy_server, channel):
+@pytest.mark.parametrize("stopped", [False, True])
+def test_server_says_that_a_function_took_too_long(own_broker, busy_server, channel, stopped):
     channel.queue_declare("rpc_queue", durable=True, arguments=QUORUM)  # 4.3: of this type alone
     words = r"(outlasted the consumer_timeout|\(406, .+delivery acknowledgement.+timed out)"
     looks_often = own_broker.setting("channel_tick_interval", 200, usual=60_000)
     with looks_often, own_broker.setting("consumer_timeout", 500, usual=1_800_000):
         server = busy_server("fib = lambda n: time.sleep(2) or n")
+        if stopped:
+            server.kill(signal.SIGTERM)
         server.expect(rf"failed: .*{words}.*\n")
-    server.awaits_requests()
+    if stopped:
+        assert server.ends() == 0
+    else:
+        server.awaits_requests()
 
 
 @pytest.mark.parametrize(("write", "patch"), [("^$", ""), (".*", LARGE)])
@@ -124,29 +122,47 @@ def test_server_declares_its_queue_again_when_someone_deletes_it(server, channel
     assert round_trip(channel, b"30")[1] == b"832040"
 
 
-def test_server_that_may_not_declare_says_so_and_serves(restricted, channel, client, start):
-    server = start("rpc_server.py", url=restricted("^$", r"^amq\.default$", "^rpc_queue$"))
-    server.expect(r"\n \[!\] declaring rpc_queue failed: \(403, .+; it is served as it is\n")
-    server.expect(r"^ \[!\] .+ failed: \(404, .+\n")
+def test_server_that_may_not_declare_says_so_and_serves_at_once(restricted, way, channel, start):
+    channel.queue_declare("rpc_queue", durable=True)
+    url = restricted("^$", r"^amq\.default$", "^rpc_queue$", base_url=way.url)
+    server = start("rpc_server.py", url=url).awaits_requests()
+    said = r"^\n? \[!\] declaring rpc_queue failed: \(403, .+; it is served as it is\n"
+    assert re.match(said, server.before)
+    assert way.connections == 1
+    assert round_trip(channel, b"30")[1] == b"832040"
+    channel.queue_delete("rpc_queue")
+    server.expect(r"failed: \(404, .+\n")
     channel.queue_declare("rpc_queue", durable=True)
     server.awaits_requests()
-    assert client.call(30) == 832040
+    assert round_trip(channel, b"30")[1] == b"832040"
 
 
-def test_kernel_is_to_find_a_dead_network_first_by_the_options_that_it_has(monkeypatch):
+@pytest.mark.parametrize(
+    ("connect", "third"),
+    [
+        (lambda url: FibonacciRpcClient(url).connect(), {"TCP_USER_TIMEOUT": 4_000}),
+        (lambda url: rpc_server.serve_node(url, "rpc_queue", None), {"TCP_KEEPCNT": 3}),
+    ],
+)
+def test_kernel_is_to_find_a_dead_machine_unless_the_url_has_options(monkeypatch, connect, third):
     def options(query=""):
         with pytest.raises(ConnectionError):
-            FibonacciRpcClient(f"amqp://localhost/{query}")
+            connect(f"amqp://localhost/{query}")
         return pika.BlockingConnection.call_args.args[0].tcp_options
 
     monkeypatch.setattr("pika.BlockingConnection", mock.Mock(side_effect=ConnectionRefusedError))
-    usual = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}
-    given = {"TCP_KEEPIDLE": 20}
-    assert (options(), options(f"?tcp_options={given}")) == (usual, given)
-    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT")  # pika would log a warning
-    assert options() == {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1}
-    monkeypatch.delattr(socket, "TCP_KEEPIDLE")  # as on macOS, where pika knows none of them
+    monkeypatch.setattr("sys.platform", "linux")
+    assert options() == {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, **third}
+    assert options("?tcp_options={'TCP_KEEPIDLE':20}") == {"TCP_KEEPIDLE": 20}
+    monkeypatch.setattr("sys.platform", "darwin")  # where pika warns of the options that it lacks
     assert options() is None
+
+
+def test_server_goes_on_at_the_next_node_when_the_first_goes_dark(way, own_broker, start_server):
+    server = start_server(url=f"{way.url},{own_broker.url()}")
+    with way.dark(), takes(0, 10):
+        server.expect(r" \[!\] 127.0.0.1:\d+ .+\n")
+        server.awaits_requests()
 
 
 def test_client_asks_the_next_node_when_the_first_goes_dark(way, own_broker, start_server):
@@ -154,6 +170,7 @@ def test_client_asks_the_next_node_when_the_first_goes_dark(way, own_broker, sta
     server = start_server("fib = lambda n: time.sleep(1) or real_fib(n)")
     url = f"{way.url},{own_broker.url()}"
     with FibonacciRpcClient(url) as client, FibonacciRpcClient(url) as idle_client:
+        idle_client.connect()
         call = background(client.call, 30)
         server.expect_exact(" [.] fib(30)")
         with way.dark():

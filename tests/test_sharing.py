@@ -4,27 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from brokers import takes, wait_until
+from scripts import ROOT
 from wire import background, receive, send_reply, waiting
 
 from rpc_client import FibonacciRpcClient
 from rpc_server import fib
 
 pytestmark = pytest.mark.usefixtures("threads_before")
-FORKS = """import multiprocessing
-from rpc_client import FibonacciRpcClient
-from rpc_server import fib
-
-def call(n):
-    return client.call(n)
-
-client, numbers = FibonacciRpcClient(), range(100)
-with multiprocessing.get_context("fork").Pool(4) as pool:
-    children = pool.map_async(call, numbers, chunksize=1)
-    assert list(map(call, numbers)) == children.get() == list(map(fib, numbers))
-client.call(30)
-client.close()
-print("all answers are right")
-"""
+FORKS = ROOT / "tests/functions/shared_client.py"
 
 
 @pytest.fixture
@@ -95,5 +82,5 @@ def test_close_takes_no_longer_for_many_connections(own_broker, client, answer):
 
 def test_forked_children_and_their_parent_get_their_own_answers(way, start_server, start):
     start_server()
-    assert start("-c", FORKS, url=way.url).read() == "all answers are right\n"
+    assert start(FORKS, url=way.url).read() == "all answers are right\n"
     assert way.connections == 5  # one a process: the children did not close their parent's

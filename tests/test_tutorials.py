@@ -1,58 +1,16 @@
-"""What the README says of the tutorial's pair is so, as its repository has it since March 2026."""
+"""What the README says of the tutorial's pair is so (see functions/tutorial.py)."""
 
 import contextlib
 import functools
 import signal
-import uuid
 
 import pika
 import pytest
 from brokers import wait_until
-from scripts import ROOT, WAIT_SECONDS
+from scripts import WAIT_SECONDS
 from wire import background, receive, waiting
 
-from rpc_server import fib
-
-QUORUM = {"x-queue-type": "quorum"}
-REPOSITORY_QUEUE = {"queue": "repository_queue", "durable": True, "arguments": QUORUM}
-
-
-class RepositoryClient:
-    """The client of https://github.com/rabbitmq/rabbitmq-tutorials."""
-
-    def __init__(self, url):
-        self.connection = pika.BlockingConnection(pika.URLParameters(url))
-        self.channel = self.connection.channel()
-        self.callback_queue = self.channel.queue_declare("", exclusive=True).method.queue
-        self.channel.basic_consume(self.callback_queue, self.on_response, auto_ack=True)
-
-    def on_response(self, ch, method, props, body):
-        if self.corr_id == props.correlation_id:
-            self.response = body
-
-    def call(self, n):
-        self.response = None
-        self.corr_id = str(uuid.uuid4())
-        props = pika.BasicProperties(reply_to=self.callback_queue, correlation_id=self.corr_id)
-        self.channel.basic_publish("", REPOSITORY_QUEUE["queue"], str(n), props)
-        self.connection.process_data_events(time_limit=None)
-        return int(self.response)
-
-
-def serve(url, queue, fib=fib):
-    """Its server."""
-
-    def on_request(ch, method, props, body):
-        answer = pika.BasicProperties(correlation_id=props.correlation_id)
-        ch.basic_publish("", props.reply_to, str(fib(int(body))), answer)
-        ch.basic_ack(method.delivery_tag)
-
-    channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
-    channel.queue_declare(**queue)
-    channel.basic_qos(prefetch_count=1)
-    channel.basic_consume(queue["queue"], on_request)
-    channel.start_consuming()
-
+from tests.functions.tutorial import REPOSITORY_QUEUE, RepositoryClient
 
 CRASHES = [(b"no number", "nobody", "fib"), (b"1", None, "fib"), (b"1", "nobody", "os._exit")]
 
@@ -71,9 +29,9 @@ def start_tutorial(broker, start):
     """Start the tutorial's server, with a function of the test's if it names one."""
 
     def start_tutorial(fib="fib"):
-        imports = "import os, time\nfrom test_tutorials import *"
+        imports = "import os, time\nfrom tests.functions.tutorial import *"
         code = f"{imports}\nserve({broker.url()!r}, REPOSITORY_QUEUE, {fib})"
-        return start("-c", code, cwd=ROOT / "tests")
+        return start("-c", code)
 
     return start_tutorial
 
@@ -117,7 +75,7 @@ def test_frozen_broker_ends_a_tutorial_client_after_two_heartbeats(own_broker):
         background(client.call, 10).result(20)  # pika adds five seconds to each heartbeat
 
 
-def test_tutorial_client_waits_for_ever(broker):
+def test_tutorial_client_without_a_server_waits_until_the_test_ends_it(broker):
     client = RepositoryClient(broker.url())
     client.connection.call_later(0.5, functools.partial(setattr, client, "response", b"0"))
-    assert client.call(30) == 0  # there is no server: it waited until the test gave up
+    assert client.call(30) == 0

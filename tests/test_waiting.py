@@ -4,9 +4,7 @@ import re
 
 import pytest
 
-HASTY = """import rpc_server
-rpc_server.MIN_PAUSE_SECONDS = rpc_server.MAX_PAUSE_SECONDS = 0.1
-rpc_server.serve('rpc_queue', rpc_server.compute)"""
+HASTY = "tests/functions/hasty.py"
 TROUBLES = [  # what the server says, and commands that mend this and leave the next trouble
     ("ACCESS_REFUSED", "add_user late s3cret"),
     ("vhost late not found", "add_vhost late"),
@@ -18,7 +16,7 @@ TROUBLES = [  # what the server says, and commands that mend this and leave the 
 def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker, start):
     url = own_broker.url().replace("guest:guest", "late:s3cret").replace("%2F", "late")
     with own_broker.stopped():
-        server = start("-c", HASTY, url=url)
+        server = start(HASTY, url=url)
         server.expect(r"^ \[!\] 127.0.0.1:\d+ .+\n")
     for words, *commands in TROUBLES:
         server.expect(rf" \[!\] 127.0.0.1:\d+ failed: [^\n]*{words}[^\n]*\n")
@@ -31,7 +29,7 @@ def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker,
 def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, start):
     way.answers = 2  # the broker freezes while the server connects
     urls = f"{unreachable}?socket_timeout=0.3", f"{way.url}?stack_timeout=0.5"
-    server = start("-c", HASTY, url=",".join(urls))
+    server = start(HASTY, url=",".join(urls))
     for url in urls:
         address = url.partition("@")[2].partition("/")[0]
         server.expect(rf"^ \[!\] {address} does not answer: [^\n]+\n")
@@ -42,7 +40,7 @@ def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, star
 @pytest.mark.parametrize("answers", [1, 2], ids=["Start", "Tune"])
 def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(way, start, answers):
     way.answers = answers
-    server = start("-c", HASTY, url=way.url)
+    server = start(HASTY, url=way.url)
     assert way.dead.wait(10)
     way.cut()
     way.revived.set()

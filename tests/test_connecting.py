@@ -1,0 +1,123 @@
+"""A client connects when it is first asked, or told to; in time, or it says why not."""
+
+import gc
+import socket
+import threading
+from unittest import mock
+
+import pika
+import pytest
+from brokers import client_threads, takes, wait_until
+from relay import CLIENT_HANDSHAKE
+from wire import background, receive, send_reply, waiting
+
+import rpc_client
+from rpc_client import FibonacciRpcClient, RpcClient
+
+pytestmark = pytest.mark.usefixtures("threads_before")
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_client_connects_once_when_it_is_told_or_first_asked(way, server, told):
+    with FibonacciRpcClient(way.url) as client:
+        assert way.connections == 0
+        if told:
+            client.connect()
+        assert way.connections == told
+        assert client.call(30) == client.call(30) == 832040
+    assert way.connections == 1
+
+
+def test_error_tells_what_each_node_did_and_no_attempt_goes_on(unreachable):
+    options = "?connection_attempts=9&retry_delay=60"
+    silent = unreachable.rpartition("@")[2].partition("/")[0]
+    client = FibonacciRpcClient(f"{unreachable}{options},amqp://localhost:1/{options}")
+    with takes(0.2), pytest.raises(ConnectionError) as error:  # 0.2: half its share of the time
+        client.connect(timeout=0.8)
+    assert str(error.value) == (
+        f"{silent} does not answer: is RabbitMQ overloaded, or the network down?; "
+        "localhost:1 refuses connections: is RabbitMQ running?"
+    )
+
+
+def test_client_connects_in_time_or_not_if_the_name_service_hangs(broker, monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait())
+    with takes(0.4), pytest.raises(ConnectionError, match="does not answer"):
+        FibonacciRpcClient(broker.url()).connect(timeout=0.4)
+    over.set()
+
+
+def test_second_address_is_reached_if_the_first_is_silent(unreachable, broker, monkeypatch):
+    silent = pika.URLParameters(unreachable)
+    addresses = [(silent.host, silent.port), broker.address]
+    tcp = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(*tcp, to) for to in addresses])
+    with takes(0.5), FibonacciRpcClient(broker.url()) as client:
+        client.connect(timeout=1)
+
+
+@pytest.mark.parametrize("timeout", [1, 0, -1])
+@pytest.mark.parametrize("answers", range(CLIENT_HANDSHAKE))  # wherever the broker freezes
+def test_client_connects_in_time_or_not_and_then_leaves_nothing(way, answers, timeout):
+    way.answers = answers
+    with takes(max(0, timeout)), pytest.raises(ConnectionError, match="does not answer"):
+        FibonacciRpcClient(way.url).connect(timeout)
+    if answers > 2 and timeout > 0:  # the connection is open, but not its channel or its queue
+        way.revived.set()
+        wait_until(3, way.closed)
+
+
+def test_nodes_of_a_cluster_share_the_time(unreachable, broker, server):
+    url = f"{unreachable},{unreachable},{broker.url()}"
+    with takes(0.6), FibonacciRpcClient(url) as client:
+        assert client.call(30, timeout=1.8) == 832040
+
+
+def test_client_that_may_not_declare_a_queue_says_so_and_closes_its_connection(restricted, way):
+    way.answers = 5  # the last one is the refusal: closing will hang
+    url = restricted("^$", ".*", ".*", base_url=way.url)
+    with takes(0), pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
+        FibonacciRpcClient(url).connect()
+    way.revived.set()
+    wait_until(3, way.closed)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), 1e-9])
+def test_no_time_is_a_timeout_error_and_nothing_is_sent(client, rpc_queue, channel, timeout):
+    words = r"^no answer within .+ s: there was no time to send the request\b"
+    for _ in range(2):  # connected, and not
+        with takes(0, 0.1), pytest.raises(TimeoutError, match=words):
+            client.call(30, timeout)
+        client.close()
+    assert waiting(channel) == 0
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_lack_of_threads_is_told_and_costs_no_call(own_broker, channel, rpc_queue, connected):
+    client, before = RpcClient(rpc_queue, own_broker.url()), len(own_broker.list_connections())
+    if connected:
+        client.connect()  # asking RabbitMQ why there is no response takes a thread, too
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", mock.Mock(side_effect=RuntimeError("no thread")))
+        with pytest.raises(TimeoutError, match=r"^no answer within 0.2 s: .+ failed: no thread"):
+            client.ask(b"30", timeout=0.2)
+        client.close()
+    call = background(client.ask, b"31")
+    *_, (_, props, body) = (receive(channel, rpc_queue) for _ in range(waiting(channel) + 1))
+    send_reply(channel, props, body)
+    assert call.result(5) == b"31"
+    client.close()
+    gc.collect()
+    wait_until(5, lambda: len(own_broker.list_connections()) == before)
+
+
+def test_late_step_is_closed_and_if_that_fails_nobody_is_told(monkeypatch, threads_before):
+    rpc, told, late = rpc_client.RpcConnection("amqp://node", ""), mock.Mock(), threading.Event()
+    rpc.close = mock.Mock(side_effect=OSError)
+    monkeypatch.setattr(threading, "excepthook", told)
+    with pytest.raises(ConnectionError, match=r"^node does not answer: "):
+        rpc.within(0.1, late.wait)
+    late.set()
+    wait_until(3, lambda: rpc.close.called and client_threads() <= threads_before)
+    told.assert_not_called()
