@@ -79,7 +79,7 @@ def test_slow_broker_starts_without_a_restart(compose, docker_compose_file):
     files = [docker_compose_file[0], str(ROOT / "tests/slow-broker.yml")]
     slow = partial(compose, files=files, env={**os.environ, "AMQP_PORT": "0"})
     project = f"-p slow-{os.getpid()}"
-    for _ in range(3):
+    for _ in range(2):
         with ends_with(slow, f"{project} down -v"):
             slow(f"{project} up -d --wait rabbitmq")
             container = slow(f"{project} ps -q rabbitmq").strip()
