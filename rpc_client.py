@@ -52,7 +52,7 @@ class Deadline:
         return max(0, self.end - time.monotonic())
 
 
-# The tutorial's client: open() is its __init__(); on_response() and call() have their names.
+# The tutorial's client: open() is its __init__(), on_response() and call() are its own.
 class RpcConnection:
     """One connection, for one call at a time. Requests and responses are bytes."""
 
@@ -90,7 +90,7 @@ class RpcConnection:
                 self.response = error(body.decode(errors="backslashreplace")[:200])
 
     def call(self, body, corr_id, deadline):
-        """Publish a request; return its response, an RpcError or, at the deadline, None."""
+        """Publish the request and wait; return the response, an RpcError, or None if time is up."""
         self.response = None
         self.corr_id = corr_id  # ask()'s str(uuid.uuid4()), the same in each of its attempts
         while self.blocked and deadline.seconds_left():  # RabbitMQ would not read the request.
@@ -240,7 +240,8 @@ class RpcClient:
         """Return the connection that was used last and that no call uses, or None."""
         while self._idle:
             with contextlib.suppress(IndexError):  # Another thread may have taken the last one.
-                if (rpc := self._idle.pop()).pid == os.getpid():  # else its parent's
+                rpc = self._idle.pop()
+                if rpc.pid == os.getpid():  # Else it is the parent's, and stays open there.
                     return rpc
         return None
 
@@ -334,7 +335,7 @@ def node_parameters(url, tcp_options):
 
 
 def explain(error):
-    """Return what a node did, in plain words, which pika tells in its errors' texts alone."""
+    """Return what happened, in plain words; only the texts of pika's errors tell it."""
     if "ConnectionRefusedError" in repr(error):
         return "refuses connections: is RabbitMQ running?"
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):

@@ -36,7 +36,7 @@ class Refused(Exception):
     """Raise it for a bad request: its message is the reply, and is logged without a traceback."""
 
 
-# The tutorial's server, from fib() to serve_node().
+# The tutorial's steps, from fib() to serve_node().
 def fib(n: int) -> int:
     """Return the Fibonacci number F(n), exact."""
     a, b = 0, 1
@@ -83,7 +83,7 @@ def declare(connection, queue):
         channel.queue_declare(queue=queue, durable=True)
     except ChannelClosedByBroker as error:  # The queue has other settings, or the user no right.
         log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
-        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again in a poll.
+        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again, in a poll.
             connection.process_data_events(time_limit=0)
         return connection.channel()
     return channel
@@ -169,7 +169,7 @@ def stop(signum, frame):
 
 
 def close(connection):
-    """Close the connection, or give up: in a memory alarm, RabbitMQ does not read the request."""
+    """Close the connection, or give up: in a memory alarm, RabbitMQ does not answer."""
 
     def run():
         with contextlib.suppress(Exception):  # The connection may be lost.
