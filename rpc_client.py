@@ -52,9 +52,8 @@ class Deadline:
         return max(0, self.end - time.monotonic())
 
 
-# The tutorial's client: open() is its __init__(), on_response() and call() are its own.
 class RpcConnection:
-    """One connection, for one call at a time. Requests and responses are bytes."""
+    """The tutorial's client: one connection, for one call at a time."""
 
     def __init__(self, url, queue):
         self.url = url
@@ -66,22 +65,22 @@ class RpcConnection:
         self.corr_id = ""
         self.response: bytes | RpcError | None = None
 
+    # The tutorial's steps, from its __init__(), which is open(), to its call().
     def open(self, seconds):
-        """Connect, declare the callback queue, and consume it."""
         self.connection = pika.BlockingConnection(self.parameters(seconds))
-        self.connection.add_on_connection_blocked_callback(self.on_blocked)
-        self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
-
         self.channel = self.connection.channel()
-        self.channel.add_on_return_callback(self.on_return)
+
         result = self.channel.queue_declare(queue="", exclusive=True)
         self.callback_queue = result.method.queue
-
         self.channel.basic_consume(
             queue=self.callback_queue,
             on_message_callback=self.on_response,
             auto_ack=True,
         )
+        # RabbitMQ tells of these once the connection has published, not before.
+        self.channel.add_on_return_callback(self.on_return)
+        self.connection.add_on_connection_blocked_callback(self.on_blocked)
+        self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
 
     def on_response(self, ch, method, props, body):
         if self.corr_id == props.correlation_id and self.response is None:
@@ -92,28 +91,28 @@ class RpcConnection:
     def call(self, body, corr_id, deadline):
         """Publish the request and wait; return the response, an RpcError, or None if time is up."""
         self.response = None
-        self.corr_id = corr_id  # ask()'s str(uuid.uuid4()), the same in each of its attempts
-        while self.blocked and deadline.seconds_left():  # RabbitMQ would not read the request.
-            self.connection.process_data_events(time_limit=deadline.seconds_left())
-        if deadline.seconds_left():
-            self.channel.basic_publish(
-                exchange="",
-                routing_key=self.queue,
-                properties=pika.BasicProperties(
-                    reply_to=self.callback_queue,
-                    correlation_id=self.corr_id,
-                    expiration=str(int(deadline.seconds_left() * 1000)),  # ms
-                ),
-                body=body,
-                mandatory=True,  # If there is no queue, RabbitMQ returns the request: on_return().
-            )
+        self.corr_id = corr_id  # str(uuid.uuid4()), made once in ask() for all of its attempts
+        self.channel.basic_publish(
+            exchange="",
+            routing_key=self.queue,
+            properties=pika.BasicProperties(
+                reply_to=self.callback_queue,
+                correlation_id=self.corr_id,
+                expiration=str(int(deadline.seconds_left() * 1000)),  # ms
+            ),
+            body=body,
+            mandatory=True,  # If there is no queue, RabbitMQ returns the request: on_return().
+        )
         while self.response is None and deadline.seconds_left():
             self.raise_if_channel_is_lost()
             self.connection.process_data_events(time_limit=deadline.seconds_left())
-        response, self.response = self.response, None  # An idle connection keeps no response.
-        return response
+        return self.response
 
     # What the tutorial leaves out.
+    def wait_while_blocked(self, deadline):
+        while self.blocked and deadline.seconds_left():  # RabbitMQ reads no request meanwhile.
+            self.connection.process_data_events(time_limit=deadline.seconds_left())
+
     def raise_if_channel_is_lost(self):
         if self.channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
             reason = "over max_message_size, or not allowed: see its log"
@@ -151,21 +150,21 @@ class RpcConnection:
         return TimeoutError(f"{deadline.missed}: {counts}; {expired}: see its log")
 
     def close(self):
-        if self.connection and self.connection.is_open and not self.blocked:  # Else pika may hang.
+        if self.connection and self.connection.is_open and not self.blocked:  # It would hang then.
             self.connection.close()
 
     def within(self, seconds, step, *args):
         """Return what step(*args) returns; ConnectionError if the step fails or takes longer.
 
-        The step runs in a thread, as pika may hang. If the step fails, or if the caller does not
-        wait for its end, that thread closes the connection: no two threads use one at once.
+        The step runs in a thread, as pika may hang. If the step fails, or the caller does not wait
+        for its end, that thread closes the connection, so that no two threads use it at once.
         """
         future: futures.Future = futures.Future()
 
         def run():
             try:
                 future.set_result(step(*args))
-            except Exception as error:  # or InvalidStateError, if the caller has cancelled it
+            except Exception as error:  # or InvalidStateError: the caller has cancelled the future
                 with contextlib.suppress(futures.InvalidStateError):
                     future.set_exception(error)
                 with contextlib.suppress(Exception):  # Nobody waits to learn how closing ends.
@@ -226,7 +225,7 @@ class RpcClient:
         if time.monotonic() < deadline.last_attempt and (rpc := self._take_idle()):
             try:
                 return self._attempt(rpc, body, corr_id, deadline)
-            except ConnectionError as error:  # pika sends no heartbeats between two calls.
+            except ConnectionError as error:  # Often: pika sends no heartbeats between two calls.
                 reason = str(error)
         while time.monotonic() < deadline.last_attempt:
             try:
@@ -238,10 +237,9 @@ class RpcClient:
 
     def _take_idle(self):
         """Return the connection that was used last and that no call uses, or None."""
-        while self._idle:
-            with contextlib.suppress(IndexError):  # Another thread may have taken the last one.
-                rpc = self._idle.pop()
-                if rpc.pid == os.getpid():  # Else it is the parent's, and stays open there.
+        with contextlib.suppress(IndexError):  # from pop(), once the list is empty
+            while True:
+                if (rpc := self._idle.pop()).pid == os.getpid():  # else it is the parent's
                     return rpc
         return None
 
@@ -261,7 +259,8 @@ class RpcClient:
     def _attempt(self, rpc, body, corr_id, deadline):
         """Return the response, or raise the error in its place; ConnectionError if rpc is lost."""
         try:
-            response = rpc.call(body, corr_id, deadline)
+            rpc.wait_while_blocked(deadline)
+            response = rpc.call(body, corr_id, deadline) if deadline.seconds_left() else None
         except BaseException as error:  # also Ctrl-C and a task queue's time limit
             rpc.close_within(GRACE_SECONDS)
             clear_openssl_errors()
@@ -272,6 +271,7 @@ class RpcClient:
             raise
         if response is None:
             response = rpc.within(GRACE_SECONDS, rpc.diagnose, deadline)
+        rpc.response = None  # An idle connection keeps no response in memory.
         self._idle.append(rpc)
         if isinstance(response, Exception):
             raise response
@@ -291,7 +291,7 @@ class RpcClient:
 
 
 class FibonacciRpcClient(RpcClient):
-    """Asks for fib(n). What the tutorial's class of this name does is in RpcConnection."""
+    """The tutorial's interface. Its steps are in RpcConnection, which ask() uses."""
 
     def __init__(self, url: str | None = None) -> None:
         super().__init__("rpc_queue", url)
@@ -302,7 +302,7 @@ class FibonacciRpcClient(RpcClient):
 
 
 def clear_openssl_errors():
-    """Clear the errors that would end this thread's next TLS connection (cpython issue 148594)."""
+    """Empty this thread's queue of errors: one would end its next connection (cpython 148594)."""
     ssl.create_default_context()
 
 
@@ -335,7 +335,7 @@ def node_parameters(url, tcp_options):
 
 
 def explain(error):
-    """Return what happened, in plain words; only the texts of pika's errors tell it."""
+    """Return what happened, in plain words, by the error's text: pika's types do not tell."""
     if "ConnectionRefusedError" in repr(error):
         return "refuses connections: is RabbitMQ running?"
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
@@ -352,7 +352,7 @@ def main() -> None:
     parser.add_argument("n", nargs="*", type=int, default=[30], help="0 to 20000 (default: 30)")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="default: 10 s")
     args = parser.parse_args()
-    if not args.timeout > 0:  # nan is not, either.
+    if not args.timeout > 0:  # also nan
         parser.error("--timeout: must be more than 0 seconds")
     try:
         with FibonacciRpcClient() as fibonacci_rpc:

@@ -21,7 +21,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from rpc_client import explain, node_address, node_parameters, node_urls
 
 MAX_N = 20_000  # fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
-POLL_SECONDS = 1.0  # how often pika is polled, and `stopping` is looked at
+POLL_SECONDS = 1.0  # between two polls of pika, and between two looks at `stopping`
 CLOSE_SECONDS = 2.0  # for closing a connection
 # The pause between two attempts is random: servers that lost one broker do not return in step.
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5
@@ -58,10 +58,10 @@ def on_request(function, heartbeats, ch, method, props, body):
     if stopping:  # RabbitMQ gives a request that is not acknowledged to another server.
         return
     label = f"{props.correlation_id!r} ({body[:40]!r})"
-    if method.redelivered:  # It may have crashed its first server: it must not crash a third.
+    if method.redelivered:  # It may have crashed a server: acknowledged now, it crashes no third.
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
-    with heartbeats:  # RabbitMQ closes a connection on which no heartbeats come.
+    with heartbeats:  # Without heartbeats meanwhile, RabbitMQ would close the connection.
         response, reply_type = answer(function, body, label)
     if ch.is_closed:  # RabbitMQ has closed the channel meanwhile: serve_node() says so.
         return
@@ -83,7 +83,7 @@ def declare(connection, queue):
         channel.queue_declare(queue=queue, durable=True)
     except ChannelClosedByBroker as error:  # The queue has other settings, or the user no right.
         log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
-        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again, in a poll.
+        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it at a poll, too.
             connection.process_data_events(time_limit=0)
         return connection.channel()
     return channel
@@ -129,8 +129,8 @@ class Heartbeats:
     """Keeps a connection alive while a function computes: `with heartbeats:`.
 
     pika sends heartbeats only when the connection is polled. In the block, a thread polls the
-    connection, and the main thread must not use it. The block is in a callback, and inside a
-    callback pika begins no other: the server begins no second request meanwhile.
+    connection, and the main thread must not use it. The block is in a callback of pika's, which
+    does not nest callbacks: no second request begins meanwhile.
     """
 
     def __init__(self, connection):
@@ -204,7 +204,7 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
         url = next(urls)
         try:
             serve_node(url, queue, function)
-        except Exception as error:  # pika raises many types while it connects.
+        except Exception as error:  # pika raises many types, not AMQPError alone.
             log.warning(" [!] %s %s", node_address(url), explain(error))
             if not stopping:
                 time.sleep(random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
