@@ -1,4 +1,7 @@
-"""RPC client; AMQP_URL names the broker. See rabbitmq.com/tutorials/tutorial-six-python."""
+"""RPC client; AMQP_URL names the broker. See rabbitmq.com/tutorials/tutorial-six-python.
+
+The tutorial's steps are in RpcConnection. FibonacciRpcClient.call() and RpcClient.ask() use them.
+"""
 
 import argparse
 import contextlib
@@ -40,20 +43,8 @@ class NoServerError(RpcError):
     """There is no queue for the request; or, at its deadline, no server consumes the queue."""
 
 
-class Deadline:
-    """The moment at which a call ends, and the last one at which an attempt may begin."""
-
-    def __init__(self, timeout):
-        self.end = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
-        self.last_attempt = self.end - min(MIN_ATTEMPT_SECONDS, timeout / 2)
-        self.missed = f"no answer within {timeout:g} s"
-
-    def seconds_left(self):
-        return max(0, self.end - time.monotonic())
-
-
 class RpcConnection:
-    """The tutorial's client: one connection, for one call at a time."""
+    """The tutorial's client: open() is its __init__(); on_response() and call() keep their name."""
 
     def __init__(self, url, queue):
         self.url = url
@@ -65,11 +56,9 @@ class RpcConnection:
         self.corr_id = ""
         self.response: bytes | RpcError | None = None
 
-    # The tutorial's steps, from its __init__(), which is open(), to its call().
     def open(self, seconds):
         self.connection = pika.BlockingConnection(self.parameters(seconds))
         self.channel = self.connection.channel()
-
         result = self.channel.queue_declare(queue="", exclusive=True)
         self.callback_queue = result.method.queue
         self.channel.basic_consume(
@@ -77,16 +66,15 @@ class RpcConnection:
             on_message_callback=self.on_response,
             auto_ack=True,
         )
-        # RabbitMQ tells of these once the connection has published, not before.
+        # RabbitMQ sends none of these before the first request is published.
         self.channel.add_on_return_callback(self.on_return)
         self.connection.add_on_connection_blocked_callback(self.on_blocked)
         self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
 
     def on_response(self, ch, method, props, body):
         if self.corr_id == props.correlation_id and self.response is None:
-            self.response = body
-            if error := {"error": RpcError, "refused": RefusedError}.get(props.type):
-                self.response = error(body.decode(errors="backslashreplace")[:200])
+            error = {"error": RpcError, "refused": RefusedError}.get(props.type)
+            self.response = error(body.decode(errors="backslashreplace")[:200]) if error else body
 
     def call(self, body, corr_id, deadline):
         """Publish the request and wait; return the response, an RpcError, or None if time is up."""
@@ -164,7 +152,7 @@ class RpcConnection:
         def run():
             try:
                 future.set_result(step(*args))
-            except Exception as error:  # or InvalidStateError: the caller has cancelled the future
+            except Exception as error:  # or the caller has cancelled the future: InvalidStateError
                 with contextlib.suppress(futures.InvalidStateError):
                     future.set_exception(error)
                 with contextlib.suppress(Exception):  # Nobody waits to learn how closing ends.
@@ -175,8 +163,7 @@ class RpcConnection:
                 threading.Thread(target=run, daemon=True).start()
             except RuntimeError as no_thread:  # as in a container that limits them
                 future.set_exception(no_thread)
-            # Not future.result(seconds): a TimeoutError may also be the caller's own time limit.
-            futures.wait([future], seconds)
+            futures.wait([future], seconds)  # result() would hide a caller's own TimeoutError
             failure = TimeoutError() if future.cancel() else future.exception()
             if failure:
                 raise ConnectionError(f"{self.address} {explain(failure)}") from failure
@@ -188,6 +175,18 @@ class RpcConnection:
         """Close the connection, also one that is lost, or on which pika was interrupted."""
         with contextlib.suppress(ConnectionError):
             self.within(seconds, self.close)
+
+
+class Deadline:
+    """The moment at which a call ends, and the last one at which an attempt may begin."""
+
+    def __init__(self, timeout):
+        self.end = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
+        self.last_attempt = self.end - min(MIN_ATTEMPT_SECONDS, timeout / 2)
+        self.missed = f"no answer within {timeout:g} s"
+
+    def seconds_left(self):
+        return max(0, self.end - time.monotonic())
 
 
 class RpcClient:
@@ -298,11 +297,12 @@ class FibonacciRpcClient(RpcClient):
 
     def call(self, n: int, timeout: float = TIMEOUT_SECONDS) -> int:
         """Return fib(n). Raises what ask() raises, and ValueError if the reply is no number."""
-        return int(self.ask(str(n).encode(), timeout))
+        response = self.ask(str(n).encode(), timeout)
+        return int(response)
 
 
 def clear_openssl_errors():
-    """Empty this thread's queue of errors: one would end its next connection (cpython 148594)."""
+    """Clear OpenSSL's errors of this thread: one would end its next connection (cpython 148594)."""
     ssl.create_default_context()
 
 
@@ -348,7 +348,7 @@ def explain(error):
 
 def main() -> None:
     warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it.
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="Ask for Fibonacci numbers at AMQP_URL's broker.")
     parser.add_argument("n", nargs="*", type=int, default=[30], help="0 to 20000 (default: 30)")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="default: 10 s")
     args = parser.parse_args()

@@ -20,13 +20,13 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 # Both scripts need these functions: keep the two files together.
 from rpc_client import explain, node_address, node_parameters, node_urls
 
-MAX_N = 20_000  # fib(20_000) has 4,180 digits; Python reads no more than 4,300 by default.
+MAX_N = 20_000  # fib(20_000) has 4,180 digits; the client's int() reads 4,300 at most.
 POLL_SECONDS = 1.0  # between two polls of pika, and between two looks at `stopping`
 CLOSE_SECONDS = 2.0  # for closing a connection
 # The pause between two attempts is random: servers that lost one broker do not return in step.
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5
-# On Linux, these end an idle connection to a dead machine in five seconds. There is no
-# TCP_USER_TIMEOUT: it would lose a large reply that waits for the end of a memory alarm.
+# On Linux, these end an idle connection to a dead machine in five seconds. No TCP_USER_TIMEOUT:
+# in a memory alarm, RabbitMQ stops reading, and a large reply would be cut off.
 TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3}  # s, s, probes
 log = logging.getLogger(__name__)
 stopping = False  # True once SIGTERM or Ctrl-C has come
@@ -58,7 +58,7 @@ def on_request(function, heartbeats, ch, method, props, body):
     if stopping:  # RabbitMQ gives a request that is not acknowledged to another server.
         return
     label = f"{props.correlation_id!r} ({body[:40]!r})"
-    if method.redelivered:  # It may have crashed a server: acknowledged now, it crashes no third.
+    if method.redelivered:  # It may crash servers: acknowledged first, it meets no third one.
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
     with heartbeats:  # Without heartbeats meanwhile, RabbitMQ would close the connection.
@@ -83,7 +83,7 @@ def declare(connection, queue):
         channel.queue_declare(queue=queue, durable=True)
     except ChannelClosedByBroker as error:  # The queue has other settings, or the user no right.
         log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
-        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it at a poll, too.
+        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again at a poll.
             connection.process_data_events(time_limit=0)
         return connection.channel()
     return channel
