@@ -135,7 +135,7 @@ class RpcConnection:
             return NoServerError(f"{deadline.missed}: no server is consuming")
         counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
         expired = "the request expired as all were busy, or a server computes it, or lost it"
-        return TimeoutError(f"{deadline.missed}: {counts}; {expired}: see its log")
+        return TimeoutError(f"{deadline.missed}: {counts}; {expired}: see the servers' logs")
 
     def close(self):
         if self.connection and self.connection.is_open and not self.blocked:  # It would hang then.
