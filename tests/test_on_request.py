@@ -108,6 +108,7 @@ def test_reply_to_that_is_missing_or_names_no_queue_harms_nobody(server, channel
     for _ in range(2):  # the second one comes after the reply that went to rpc_queue
         assert round_trip(channel, b"31")[1] == b"1346269"
     assert server.ends(signal.SIGTERM) == 0
+    assert " failed: " not in server.read()
     assert waiting(channel) == 0
 
 

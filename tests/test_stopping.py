@@ -54,7 +54,8 @@ def test_redelivered_request_comes_first(stopped, rpc_queue, start_server, chann
         start_server()
     assert receive(channel, first)[2] == b"832040"
     assert receive(channel, second)[2] == b"1346269"
-    assert ("fib(31)" in server.ends_with_what_it_prints()) == (not stopped)
+    printed = server.ends_with_what_it_prints()
+    assert ("fib(31)" in printed, " failed: " in printed) == (not stopped, False)
 
 
 def test_server_whose_output_is_closed_serves_on_and_stops(start_server, channel, tmp_path):
