@@ -53,7 +53,6 @@ def test_example_refuses_what_are_not_two_numbers(add_server, broker):
             assert json.loads(client.ask(b"[-3, 3]")) == 0, body
 
 
-@pytest.mark.timeout(300)
 def test_web_application_needs_no_broker_to_start(own_broker, tmp_path, start, start_server):
     def get(n):
         try:

@@ -101,10 +101,7 @@ def test_server_says_that_a_function_took_too_long(own_broker, busy_server, chan
         if stopped:
             server.kill(signal.SIGTERM)
         server.expect(rf"failed: .*{words}.*\n")
-    if stopped:
-        assert server.ends() == 0
-    else:
-        server.awaits_requests()
+    assert server.ends() == 0 if stopped else server.awaits_requests()
 
 
 @pytest.mark.parametrize(("write", "patch"), [("^$", ""), (".*", LARGE)])
