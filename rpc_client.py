@@ -1,6 +1,7 @@
 """RPC client; AMQP_URL names the broker. See rabbitmq.com/tutorials/tutorial-six-python.
 
-The tutorial's steps are in RpcConnection. FibonacciRpcClient.call() and RpcClient.ask() use them.
+Its __init__() is RpcConnection.open(). Its call() is FibonacciRpcClient.call(), which leads by
+RpcClient.ask() (the correlation id, the deadline) to RpcConnection.call() (publish, wait).
 """
 
 import argparse
@@ -44,7 +45,7 @@ class NoServerError(RpcError):
 
 
 class RpcConnection:
-    """The tutorial's client: open() is its __init__(); on_response() and call() keep their name."""
+    """The tutorial's client: one connection, for one call at a time."""
 
     def __init__(self, url, queue):
         self.url = url
@@ -66,15 +67,15 @@ class RpcConnection:
             on_message_callback=self.on_response,
             auto_ack=True,
         )
-        # RabbitMQ sends none of these before the first request is published.
         self.channel.add_on_return_callback(self.on_return)
         self.connection.add_on_connection_blocked_callback(self.on_blocked)
         self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
 
     def on_response(self, ch, method, props, body):
         if self.corr_id == props.correlation_id and self.response is None:
-            error = {"error": RpcError, "refused": RefusedError}.get(props.type)
-            self.response = error(body.decode(errors="backslashreplace")[:200]) if error else body
+            self.response = body
+            if error := {"error": RpcError, "refused": RefusedError}.get(props.type):
+                self.response = error(body.decode(errors="backslashreplace")[:200])
 
     def call(self, body, corr_id, deadline):
         """Publish the request and wait; return the response, an RpcError, or None if time is up."""
@@ -144,23 +145,13 @@ class RpcConnection:
     def within(self, seconds, step, *args):
         """Return what step(*args) returns; ConnectionError if the step fails or takes longer.
 
-        The step runs in a thread, as pika may hang. If the step fails, or the caller does not wait
-        for its end, that thread closes the connection, so that no two threads use it at once.
+        The step runs in a thread, as pika may hang. A caller that does not wait for the step's end
+        cancels the future, and leaves the connection to that thread.
         """
         future: futures.Future = futures.Future()
-
-        def run():
-            try:
-                future.set_result(step(*args))
-            except Exception as error:  # or the caller has cancelled the future: InvalidStateError
-                with contextlib.suppress(futures.InvalidStateError):
-                    future.set_exception(error)
-                with contextlib.suppress(Exception):  # Nobody waits to learn how closing ends.
-                    self.close()
-
         try:
             try:
-                threading.Thread(target=run, daemon=True).start()
+                threading.Thread(target=self.run, args=[future, step, *args], daemon=True).start()
             except RuntimeError as no_thread:  # as in a container that limits them
                 future.set_exception(no_thread)
             futures.wait([future], seconds)  # result() would hide a caller's own TimeoutError
@@ -170,6 +161,16 @@ class RpcConnection:
             return future.result()
         finally:
             future.cancel()  # Ctrl-C, or a task queue's time limit, may have ended the wait.
+
+    def run(self, future, step, *args):
+        """In a thread, do the step; if that fails, or the caller has gone, close the connection."""
+        try:
+            future.set_result(step(*args))  # InvalidStateError if the future is cancelled
+        except Exception as error:  # pika raises many types while it connects.
+            with contextlib.suppress(futures.InvalidStateError):
+                future.set_exception(error)
+            with contextlib.suppress(Exception):  # Nobody waits to learn how closing ends.
+                self.close()
 
     def close_within(self, seconds):
         """Close the connection, also one that is lost, or on which pika was interrupted."""
@@ -236,7 +237,7 @@ class RpcClient:
 
     def _take_idle(self):
         """Return the connection that was used last and that no call uses, or None."""
-        with contextlib.suppress(IndexError):  # from pop(), once the list is empty
+        with contextlib.suppress(IndexError):  # from pop(), which is atomic: the list is empty.
             while True:
                 if (rpc := self._idle.pop()).pid == os.getpid():  # else it is the parent's
                     return rpc
@@ -297,8 +298,7 @@ class FibonacciRpcClient(RpcClient):
 
     def call(self, n: int, timeout: float = TIMEOUT_SECONDS) -> int:
         """Return fib(n). Raises what ask() raises, and ValueError if the reply is no number."""
-        response = self.ask(str(n).encode(), timeout)
-        return int(response)
+        return int(self.ask(str(n).encode(), timeout))
 
 
 def clear_openssl_errors():
