@@ -1,8 +1,4 @@
-"""RPC client; AMQP_URL names the broker. See rabbitmq.com/tutorials/tutorial-six-python.
-
-Its __init__() is RpcConnection.open(). Its call() is FibonacciRpcClient.call(), which leads by
-RpcClient.ask() (the correlation id, the deadline) to RpcConnection.call() (publish, wait).
-"""
+"""RPC client; AMQP_URL names the broker. See rabbitmq.com/tutorials/tutorial-six-python."""
 
 import argparse
 import contextlib
@@ -44,8 +40,10 @@ class NoServerError(RpcError):
     """There is no queue for the request; or, at its deadline, no server consumes the queue."""
 
 
+# The tutorial's client: its __init__() is open(), its other methods keep their names. Programs use
+# FibonacciRpcClient, whose call() tries RpcConnection.call() until there is a response.
 class RpcConnection:
-    """The tutorial's client: one connection, for one call at a time."""
+    """One connection, for one call at a time."""
 
     def __init__(self, url, queue):
         self.url = url
@@ -60,6 +58,7 @@ class RpcConnection:
     def open(self, seconds):
         self.connection = pika.BlockingConnection(self.parameters(seconds))
         self.channel = self.connection.channel()
+
         result = self.channel.queue_declare(queue="", exclusive=True)
         self.callback_queue = result.method.queue
         self.channel.basic_consume(
@@ -124,7 +123,7 @@ class RpcConnection:
         node = node_parameters(self.url, TCP_OPTIONS)
         node.socket_timeout = seconds / 2  # so that there is time for a host's second address
         node.stack_timeout = seconds
-        node.blocked_connection_timeout = None  # call() waits until the deadline.
+        node.blocked_connection_timeout = None  # wait_while_blocked() waits until the deadline.
         return node
 
     def diagnose(self, deadline):
@@ -151,18 +150,18 @@ class RpcConnection:
         future: futures.Future = futures.Future()
         try:
             try:
-                threading.Thread(target=self.run, args=[future, step, *args], daemon=True).start()
+                threading.Thread(target=self.work, args=[future, step, *args], daemon=True).start()
             except RuntimeError as no_thread:  # as in a container that limits them
                 future.set_exception(no_thread)
-            futures.wait([future], seconds)  # result() would hide a caller's own TimeoutError
-            failure = TimeoutError() if future.cancel() else future.exception()
+            futures.wait([future], seconds)  # result(seconds) raises what a time limit may, too.
+            failure = TimeoutError() if future.cancel() else future.exception()  # late, or ended
             if failure:
                 raise ConnectionError(f"{self.address} {explain(failure)}") from failure
             return future.result()
         finally:
             future.cancel()  # Ctrl-C, or a task queue's time limit, may have ended the wait.
 
-    def run(self, future, step, *args):
+    def work(self, future, step, *args):
         """In a thread, do the step; if that fails, or the caller has gone, close the connection."""
         try:
             future.set_result(step(*args))  # InvalidStateError if the future is cancelled
@@ -210,7 +209,7 @@ class RpcClient:
         """Return the reply. A request lost on the way is sent again, and may be computed again.
 
         Raises RpcError, or TimeoutError a second after `timeout` at most (large requests: later).
-        The error has a note of the request's correlation id, by which a server's log names it.
+        The error's note has the correlation id. Servers log it if the request fails or comes again.
         """
         corr_id = str(uuid.uuid4())
         try:
@@ -237,8 +236,8 @@ class RpcClient:
 
     def _take_idle(self):
         """Return the connection that was used last and that no call uses, or None."""
-        with contextlib.suppress(IndexError):  # from pop(), which is atomic: the list is empty.
-            while True:
+        with contextlib.suppress(IndexError):  # The list is empty.
+            while True:  # pop() is atomic: no other thread gets the same connection.
                 if (rpc := self._idle.pop()).pid == os.getpid():  # else it is the parent's
                     return rpc
         return None

@@ -58,7 +58,7 @@ def on_request(function, heartbeats, ch, method, props, body):
     if stopping:  # RabbitMQ gives a request that is not acknowledged to another server.
         return
     label = f"{props.correlation_id!r} ({body[:40]!r})"
-    if method.redelivered:  # It may crash servers: acknowledged first, it meets no third one.
+    if method.redelivered:  # It may crash this server, too: acknowledged now, it meets no third.
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
     with heartbeats:  # Without heartbeats meanwhile, RabbitMQ would close the connection.
@@ -83,7 +83,7 @@ def declare(connection, queue):
         channel.queue_declare(queue=queue, durable=True)
     except ChannelClosedByBroker as error:  # The queue has other settings, or the user no right.
         log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
-        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again at a poll.
+        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again: in this poll.
             connection.process_data_events(time_limit=0)
         return connection.channel()
     return channel
