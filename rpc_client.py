@@ -37,7 +37,7 @@ class RefusedError(RpcError):
 
 
 class NoServerError(RpcError):
-    """There is no queue for the request; or, at its deadline, no server consumes the queue."""
+    """A request found no queue when it was sent, or no server that consumes it at its deadline."""
 
 
 # The tutorial's client: its __init__() is open(), its other methods keep their names. Programs use
