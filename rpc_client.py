@@ -151,8 +151,8 @@ class RpcConnection:
         try:
             try:
                 threading.Thread(target=self.work, args=[future, step, *args], daemon=True).start()
-            except RuntimeError as no_thread:  # as in a container that limits them
-                future.set_exception(no_thread)
+            except RuntimeError as error:  # no thread to be had, as in a container that limits them
+                raise ConnectionError(f"{self.address} {explain(error)}") from error
             futures.wait([future], seconds)  # result(seconds) raises what a time limit may, too.
             failure = TimeoutError() if future.cancel() else future.exception()  # late, or ended
             if failure:
