@@ -16,7 +16,7 @@ from rpc_client import FibonacciRpcClient
 TIMEOUTS = [["--timeout", seconds] for seconds in ("soon", "0", "-1", "nan")]
 AMQP = "amqp://guest:s3cret@{}:{}"
 MALFORMED = [
-    *("{}:{}", "amqp://s3cret@{}:{}", "ampq://guest:s3cret@{}:{}", "amqp://guest:s3cret/@{}:{}/"),
+    *("{}:{}", "ampq://guest:s3cret@{}:{}", "amqp://guest:s3cret/@{}:{}/"),
     *(f"{AMQP}x/", f"amqp://localhost:1,{AMQP}x/", f"{AMQP}/?heartbeat=s3cret"),
     *(AMQP + "/?tcp_options={{", "amqps" + AMQP[4:] + "/?ssl_options={{'cafile':'none'}}"),
     *("{}/%2F", "//{}/%2F", "amqp:/{}/%2F", "amqp//{}", "http://{}:{}", "amqp://:{1}/{0}"),
