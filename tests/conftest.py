@@ -156,7 +156,6 @@ def busy_server(start_server, channel):
 
 @pytest.fixture
 def client(broker):
-    """A client with a connection."""
     with FibonacciRpcClient(broker.url()) as client:
         client.connect()
         yield client
