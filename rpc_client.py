@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 import warnings
+from collections import defaultdict
 from concurrent import futures
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -49,13 +50,12 @@ class RpcConnection:
         self.url = url
         self.address = node_address(url)
         self.queue = queue
-        self.pid = os.getpid()  # A forked child must not use the connection.
         self.connection: Any = None
         self.blocked = None  # RabbitMQ's reason, while it blocks publishers
         self.corr_id = ""
         self.response: bytes | RpcError | None = None
 
-    def open(self, seconds):
+    def open(self, seconds):  # the tutorial's __init__()
         self.connection = pika.BlockingConnection(self.parameters(seconds))
         self.channel = self.connection.channel()
 
@@ -71,7 +71,7 @@ class RpcConnection:
         self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
 
     def on_response(self, ch, method, props, body):
-        if self.corr_id == props.correlation_id and self.response is None:
+        if self.corr_id == props.correlation_id and self.response is None:  # else too late
             self.response = body
             if error := {"error": RpcError, "refused": RefusedError}.get(props.type):
                 self.response = error(body.decode(errors="backslashreplace")[:200])
@@ -144,29 +144,30 @@ class RpcConnection:
     def within(self, seconds, step, *args):
         """Return what step(*args) returns; ConnectionError if the step fails or takes longer.
 
-        The step runs in a thread, as pika may hang. A caller that does not wait for the step's end
-        cancels the future, and leaves the connection to that thread.
+        The step runs in a thread, as pika may hang. If the caller does not wait for the step's end,
+        the future is cancelled, and the connection is left to that thread, which closes it.
         """
         future: futures.Future = futures.Future()
+        thread = threading.Thread(target=self.work, args=[future, step, *args], daemon=True)
         try:
             try:
-                threading.Thread(target=self.work, args=[future, step, *args], daemon=True).start()
+                thread.start()
             except RuntimeError as error:  # no thread to be had, as in a container that limits them
                 raise ConnectionError(f"{self.address} {explain(error)}") from error
-            futures.wait([future], seconds)  # result(seconds) raises what a time limit may, too.
-            failure = TimeoutError() if future.cancel() else future.exception()  # late, or ended
-            if failure:
-                raise ConnectionError(f"{self.address} {explain(failure)}") from failure
-            return future.result()
-        finally:
-            future.cancel()  # Ctrl-C, or a task queue's time limit, may have ended the wait.
+            futures.wait([future], seconds)  # result()'s TimeoutError may be a time limit's, too.
+        finally:  # Ctrl-C, or a task queue's time limit, may have ended the wait.
+            cancelled = future.cancel()  # False if the step has ended
+        failure = TimeoutError() if cancelled else future.exception()
+        if failure:
+            raise ConnectionError(f"{self.address} {explain(failure)}") from failure
+        return future.result()
 
     def work(self, future, step, *args):
         """In a thread, do the step; if that fails, or the caller has gone, close the connection."""
         try:
-            future.set_result(step(*args))  # InvalidStateError if the future is cancelled
+            future.set_result(step(*args))  # InvalidStateError if the caller has gone
         except Exception as error:  # pika raises many types while it connects.
-            with contextlib.suppress(futures.InvalidStateError):
+            with contextlib.suppress(futures.InvalidStateError):  # The caller has gone.
                 future.set_exception(error)
             with contextlib.suppress(Exception):  # Nobody waits to learn how closing ends.
                 self.close()
@@ -199,11 +200,12 @@ class RpcClient:
     def __init__(self, queue: str, url: str | None = None) -> None:
         self.queue = queue
         self._urls = node_urls(url)
-        self._idle: list[RpcConnection] = []  # those that no call uses, the last used at the end
+        # Connections that no call uses. A forked child must not use those of its parent.
+        self._idle: dict[int, list[RpcConnection]] = defaultdict(list)  # by process id
 
     def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Connect before the first ask(). ConnectionError if no node answers (10 s at most)."""
-        self._idle.append(self._open(timeout))
+        self._idle[os.getpid()].append(self._open(timeout))
 
     def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
         """Return the reply. A request lost on the way is sent again, and may be computed again.
@@ -213,34 +215,31 @@ class RpcClient:
         """
         corr_id = str(uuid.uuid4())
         try:
-            return self._ask(body, corr_id, Deadline(timeout))
+            return self._retry(body, corr_id, Deadline(timeout))
         except (RpcError, TimeoutError) as error:
             error.add_note(f"correlation id: {corr_id}")
             raise
 
-    def _ask(self, body, corr_id, deadline):
-        """Try an idle connection, then new ones until the deadline."""
+    def _retry(self, body, corr_id, deadline):
+        """Try the idle connections, then new ones, until the deadline."""
         reason = "there was no time to send the request"
-        if time.monotonic() < deadline.last_attempt and (rpc := self._take_idle()):
-            try:
-                return self._attempt(rpc, body, corr_id, deadline)
-            except ConnectionError as error:  # Often: pika sends no heartbeats between two calls.
-                reason = str(error)
         while time.monotonic() < deadline.last_attempt:
+            idle = self._take_idle()
             try:
-                return self._attempt(self._open(deadline.seconds_left()), body, corr_id, deadline)
+                rpc = idle or self._open(deadline.seconds_left())
+                return self._attempt(rpc, body, corr_id, deadline)
             except ConnectionError as error:
                 reason = str(error)
-            time.sleep(min(RETRY_SECONDS, deadline.seconds_left()))
+            if idle is None:  # Lost idle ones are common (no heartbeats): no pause after them.
+                time.sleep(min(RETRY_SECONDS, deadline.seconds_left()))
         raise TimeoutError(f"{deadline.missed}: {reason}")
 
     def _take_idle(self):
         """Return the connection that was used last and that no call uses, or None."""
-        with contextlib.suppress(IndexError):  # The list is empty.
-            while True:  # pop() is atomic: no other thread gets the same connection.
-                if (rpc := self._idle.pop()).pid == os.getpid():  # else it is the parent's
-                    return rpc
-        return None
+        try:
+            return self._idle[os.getpid()].pop()  # atomic: No other thread gets it.
+        except IndexError:
+            return None
 
     def _open(self, seconds):
         """Return a connection to the first node that answers within its share of the time."""
@@ -259,7 +258,7 @@ class RpcClient:
         """Return the response, or raise the error in its place; ConnectionError if rpc is lost."""
         try:
             rpc.wait_while_blocked(deadline)
-            response = rpc.call(body, corr_id, deadline) if deadline.seconds_left() else None
+            outcome = rpc.call(body, corr_id, deadline) if deadline.seconds_left() else None
         except BaseException as error:  # also Ctrl-C and a task queue's time limit
             rpc.close_within(GRACE_SECONDS)
             clear_openssl_errors()
@@ -268,13 +267,13 @@ class RpcClient:
             if isinstance(error, AMQPError):
                 raise ConnectionError(f"{rpc.address} {explain(error)}") from error
             raise
-        if response is None:
-            response = rpc.within(GRACE_SECONDS, rpc.diagnose, deadline)
+        if outcome is None:
+            outcome = rpc.within(GRACE_SECONDS, rpc.diagnose, deadline)
         rpc.response = None  # An idle connection keeps no response in memory.
-        self._idle.append(rpc)
-        if isinstance(response, Exception):
-            raise response
-        return response
+        self._idle[os.getpid()].append(rpc)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def close(self) -> None:
         """Close the connections that no call uses, within GRACE_SECONDS. A later call connects."""

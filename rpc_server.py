@@ -71,7 +71,7 @@ def on_request(function, heartbeats, ch, method, props, body):
         properties=pika.BasicProperties(correlation_id=props.correlation_id, type=reply_type),
         body=response,
     )
-    if not method.redelivered:
+    if not method.redelivered:  # Only now: had this server died, another would get the request.
         ch.basic_ack(delivery_tag=method.delivery_tag)
 
 
@@ -83,7 +83,7 @@ def declare(connection, queue):
         channel.queue_declare(queue=queue, durable=True)
     except ChannelClosedByBroker as error:  # The queue has other settings, or the user no right.
         log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
-        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again: in this poll.
+        with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again when polled.
             connection.process_data_events(time_limit=0)
         return connection.channel()
     return channel
@@ -94,7 +94,7 @@ def serve_node(url, queue, function):
     connection = pika.BlockingConnection(node_parameters(url, TCP_OPTIONS))
     try:
         channel = declare(connection, queue)
-        channel.basic_qos(prefetch_count=1)
+        channel.basic_qos(prefetch_count=1)  # Requests wait in the queue, for any idle server.
         callback = partial(on_request, function, Heartbeats(connection))
         channel.basic_consume(queue=queue, on_message_callback=callback)
 
