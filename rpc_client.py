@@ -41,8 +41,8 @@ class NoServerError(RpcError):
     """A request found no queue when it was sent, or no server that consumes it at its deadline."""
 
 
-# The tutorial's client: its __init__() is open(), its other methods keep their names. Programs use
-# FibonacciRpcClient, whose call() tries RpcConnection.call() until there is a response.
+# The tutorial's client, for one attempt. Programs use FibonacciRpcClient, at the end of this file:
+# its call() makes attempts until there is a response.
 class RpcConnection:
     """One connection, for one call at a time."""
 
@@ -58,9 +58,9 @@ class RpcConnection:
     def open(self, seconds):  # the tutorial's __init__()
         self.connection = pika.BlockingConnection(self.parameters(seconds))
         self.channel = self.connection.channel()
-
         result = self.channel.queue_declare(queue="", exclusive=True)
         self.callback_queue = result.method.queue
+
         self.channel.basic_consume(
             queue=self.callback_queue,
             on_message_callback=self.on_response,
@@ -71,7 +71,7 @@ class RpcConnection:
         self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
 
     def on_response(self, ch, method, props, body):
-        if self.corr_id == props.correlation_id and self.response is None:  # else too late
+        if self.corr_id == props.correlation_id and self.response is None:  # else late: dropped
             self.response = body
             if error := {"error": RpcError, "refused": RefusedError}.get(props.type):
                 self.response = error(body.decode(errors="backslashreplace")[:200])
@@ -94,7 +94,7 @@ class RpcConnection:
         while self.response is None and deadline.seconds_left():
             self.raise_if_channel_is_lost()
             self.connection.process_data_events(time_limit=deadline.seconds_left())
-        return self.response
+        return self.response  # FibonacciRpcClient.call() makes an int of it.
 
     # What the tutorial leaves out.
     def wait_while_blocked(self, deadline):
@@ -230,14 +230,15 @@ class RpcClient:
                 return self._attempt(rpc, body, corr_id, deadline)
             except ConnectionError as error:
                 reason = str(error)
-            if idle is None:  # Lost idle ones are common (no heartbeats): no pause after them.
+            # Idle connections are often lost, as pika sends no heartbeats: no pause after those.
+            if idle is None:
                 time.sleep(min(RETRY_SECONDS, deadline.seconds_left()))
         raise TimeoutError(f"{deadline.missed}: {reason}")
 
     def _take_idle(self):
         """Return the connection that was used last and that no call uses, or None."""
         try:
-            return self._idle[os.getpid()].pop()  # atomic: No other thread gets it.
+            return self._idle[os.getpid()].pop()  # atomic: no other thread gets it
         except IndexError:
             return None
 

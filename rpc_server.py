@@ -36,7 +36,7 @@ class Refused(Exception):
     """Raise it for a bad request: its message is the reply, and is logged without a traceback."""
 
 
-# The tutorial's steps, from fib() to serve_node().
+# The tutorial's steps, from fib() to serve_node(), which connects.
 def fib(n: int) -> int:
     """Return the Fibonacci number F(n), exact."""
     a, b = 0, 1
@@ -58,11 +58,11 @@ def on_request(function, heartbeats, ch, method, props, body):
     if stopping:  # RabbitMQ gives a request that is not acknowledged to another server.
         return
     label = f"{props.correlation_id!r} ({body[:40]!r})"
-    if method.redelivered:  # It may crash this server, too: acknowledged now, it meets no third.
+    if method.redelivered:  # It may crash this server, too. Acknowledged now, it reaches no third.
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
     with heartbeats:  # Without heartbeats meanwhile, RabbitMQ would close the connection.
-        response, reply_type = answer(function, body, label)
+        response, reply_type = answer(function, body, label)  # function() is compute() here.
     if ch.is_closed:  # RabbitMQ has closed the channel meanwhile: serve_node() says so.
         return
     ch.basic_publish(
