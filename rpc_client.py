@@ -41,8 +41,8 @@ class NoServerError(RpcError):
     """A request found no queue when it was sent, or no server that consumes it at its deadline."""
 
 
-# The tutorial's client, for one attempt. Programs use FibonacciRpcClient, at the end of this file:
-# its call() makes attempts until there is a response.
+# The tutorial's client, for one attempt. Programs use FibonacciRpcClient, below: its call() makes
+# attempts until there is a response.
 class RpcConnection:
     """One connection, for one call at a time."""
 

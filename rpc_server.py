@@ -36,7 +36,7 @@ class Refused(Exception):
     """Raise it for a bad request: its message is the reply, and is logged without a traceback."""
 
 
-# The tutorial's steps, from fib() to serve_node(), which connects.
+# The tutorial's steps: its functions, then its main program, serve_node().
 def fib(n: int) -> int:
     """Return the Fibonacci number F(n), exact."""
     a, b = 0, 1
@@ -62,7 +62,7 @@ def on_request(function, heartbeats, ch, method, props, body):
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
     with heartbeats:  # Without heartbeats meanwhile, RabbitMQ would close the connection.
-        response, reply_type = answer(function, body, label)  # function() is compute() here.
+        response, reply_type = answer(function, body, label)  # calls compute(), and that fib()
     if ch.is_closed:  # RabbitMQ has closed the channel meanwhile: serve_node() says so.
         return
     ch.basic_publish(
