@@ -87,8 +87,7 @@ def test_refusal_on_a_slow_link_is_told_at_each_deadline(own_broker, restricted,
     own_broker.ctl("change_password", f"for {nodes} nodes", "changed")
     way.delay_seconds = 0.04
     client = FibonacciRpcClient(",".join([url] * nodes))
-    timeouts = (1.5, 1.6, 1.7, 1.8, 1.9)
-    told = [reason(client, timeout).count("ACCESS_REFUSED") for timeout in timeouts]
+    told = [reason(client, t).count("ACCESS_REFUSED") for t in (1.5, 1.6, 1.7, 1.8, 1.9)]
     assert told.count(nodes) >= 4, told  # one may fall into a stall of this machine
 
 
