@@ -22,7 +22,7 @@ DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
 TIMEOUT_SECONDS = 10.0
 MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration.
-MIN_ATTEMPT_SECONDS = 0.5  # With less time left, an attempt could not tell why it fails.
+MIN_ATTEMPT_SECONDS = 0.5  # With less left for a node, an attempt cannot tell why it fails.
 RETRY_SECONDS = 0.5  # between two attempts
 GRACE_SECONDS = 0.4  # for asking RabbitMQ why there is no response, and for closing
 # On Linux, these end a connection to a dead machine, or over a stalled network, in five seconds.
@@ -181,9 +181,9 @@ class RpcConnection:
 class Deadline:
     """The moment at which a call ends, and the last one at which an attempt may begin."""
 
-    def __init__(self, timeout):
+    def __init__(self, timeout, nodes=1):
         self.end = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
-        self.last_attempt = self.end - min(MIN_ATTEMPT_SECONDS, timeout / 2)
+        self.last_attempt = self.end - min(nodes * MIN_ATTEMPT_SECONDS, timeout / 2)
         self.missed = f"no answer within {timeout:g} s"
 
     def seconds_left(self):
@@ -215,7 +215,7 @@ class RpcClient:
         """
         corr_id = str(uuid.uuid4())
         try:
-            return self._retry(body, corr_id, Deadline(timeout))
+            return self._retry(body, corr_id, Deadline(timeout, len(self._urls)))
         except (RpcError, TimeoutError) as error:
             error.add_note(f"correlation id: {corr_id}")
             raise
