@@ -62,7 +62,7 @@ def on_request(function, heartbeats, ch, method, props, body):
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
     with heartbeats:  # Without heartbeats meanwhile, RabbitMQ would close the connection.
-        response, reply_type = answer(function, body, label)  # calls compute(), and that fib()
+        response, reply_type = answer(function, body, label)  # calls function(), here compute()
     if ch.is_closed:  # RabbitMQ has closed the channel meanwhile: serve_node() says so.
         return
     ch.basic_publish(
