@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import contextvars
 import os
 import re
 import ssl
@@ -10,7 +11,6 @@ import threading
 import time
 import uuid
 import warnings
-from collections import defaultdict
 from concurrent import futures
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -22,15 +22,19 @@ DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
 TIMEOUT_SECONDS = 10.0
 MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration.
-MIN_ATTEMPT_SECONDS = 0.5  # With less left for a node, an attempt cannot tell why it fails.
-RETRY_SECONDS = 0.5  # between two attempts
+MIN_ATTEMPT_SECONDS = 0.5  # With less for each node, an attempt cannot tell why it fails.
+RETRY_SECONDS = 0.25  # between two attempts
 GRACE_SECONDS = 0.4  # for asking RabbitMQ why there is no response, and for closing
+MAX_IDLE_SECONDS = 30.0  # Later, RabbitMQ or a firewall may have given the connection up.
+LARGE_BYTES = 65_536  # A smaller request fits into the socket's buffer: sending it takes no time.
 # On Linux, these end a connection to a dead machine, or over a stalled network, in five seconds.
 TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}  # s, s, ms
 
 
 class RpcError(Exception):
-    """The function failed, or RabbitMQ refused the request: the message says why."""
+    """What ask() raises. By itself: the function failed, or RabbitMQ refused the request."""
+
+    correlation_id = ""  # Servers log it if a request is refused, fails or is redelivered.
 
 
 class RefusedError(RpcError):
@@ -39,6 +43,10 @@ class RefusedError(RpcError):
 
 class NoServerError(RpcError):
     """A request found no queue when it was sent, or no server that consumes it at its deadline."""
+
+
+class RpcTimeoutError(RpcError, TimeoutError):
+    """No reply came in time: the message says why, such as busy servers or an absent broker."""
 
 
 # The tutorial's client, for one attempt. Programs use FibonacciRpcClient, below: its call() makes
@@ -53,7 +61,9 @@ class RpcConnection:
         self.connection: Any = None
         self.blocked = None  # RabbitMQ's reason, while it blocks publishers
         self.corr_id = ""
-        self.response: bytes | RpcError | None = None
+        self.outcome: bytes | RpcError | None = None  # the tutorial's response, or an error
+        self.step: futures.Future | None = None  # what within() has a thread do
+        self.used = 0.0  # time.monotonic() at the end of the last call
 
     def open(self, seconds):  # the tutorial's __init__()
         self.connection = pika.BlockingConnection(self.parameters(seconds))
@@ -71,14 +81,14 @@ class RpcConnection:
         self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
 
     def on_response(self, ch, method, props, body):
-        if self.corr_id == props.correlation_id and self.response is None:  # else late: dropped
-            self.response = body
+        if self.corr_id == props.correlation_id and self.outcome is None:  # else late: dropped
+            self.outcome = body
             if error := {"error": RpcError, "refused": RefusedError}.get(props.type):
-                self.response = error(body.decode(errors="backslashreplace")[:200])
+                self.outcome = error(body.decode(errors="backslashreplace")[:200])
 
     def call(self, body, corr_id, deadline):
-        """Publish the request and wait; return the response, an RpcError, or None if time is up."""
-        self.response = None
+        """Publish the request and wait; return the response, an RpcError, or None if none came."""
+        self.outcome = None
         self.corr_id = corr_id  # str(uuid.uuid4()), made once in ask() for all of its attempts
         self.channel.basic_publish(
             exchange="",
@@ -91,27 +101,24 @@ class RpcConnection:
             body=body,
             mandatory=True,  # If there is no queue, RabbitMQ returns the request: on_return().
         )
-        while self.response is None and deadline.seconds_left():
-            self.raise_if_channel_is_lost()
+        # No consumer is left if RabbitMQ closes the channel, or cancels the consumer.
+        while self.outcome is None and self.channel.consumer_tags and deadline.seconds_left():
             self.connection.process_data_events(time_limit=deadline.seconds_left())
-        return self.response  # FibonacciRpcClient.call() makes an int of it.
+        return self.outcome  # FibonacciRpcClient.call() makes an int of it.
 
     # What the tutorial leaves out.
+    def call_in_thread(self, body, corr_id, deadline):
+        """call(), for a large request: sending it may take longer than there is time."""
+        seconds = deadline.seconds_left() + GRACE_SECONDS
+        return self.within(seconds, self.call, body, corr_id, deadline)
+
     def wait_while_blocked(self, deadline):
         while self.blocked and deadline.seconds_left():  # RabbitMQ reads no request meanwhile.
             self.connection.process_data_events(time_limit=deadline.seconds_left())
 
-    def raise_if_channel_is_lost(self):
-        if self.channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
-            reason = "over max_message_size, or not allowed: see its log"
-            raise RpcError(f"{self.address} refused the request: {reason}")
-        if not self.channel.consumer_tags:  # RabbitMQ has cancelled the consumer.
-            raise AMQPError("the callback queue is gone: see RabbitMQ's log")
-
     def on_return(self, ch, method, props, body):
         if self.corr_id == props.correlation_id:
-            reason = f"there is no {self.queue} on {self.address}: start a server"
-            self.response = NoServerError(reason)
+            self.outcome = NoServerError(f"{self.address} has no {self.queue}: start a server")
 
     def on_blocked(self, connection, frame):
         self.blocked = frame.method.reason
@@ -126,64 +133,55 @@ class RpcConnection:
         node.blocked_connection_timeout = None  # wait_while_blocked() waits until the deadline.
         return node
 
-    def diagnose(self, deadline):
-        """Ask RabbitMQ why there is no response, and return the error that says it."""
+    def diagnose(self, missed):
+        """Return the error that says why there is no response; ask RabbitMQ, if need be."""
+        if self.channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
+            return RpcError(f"{self.address} refused the request: it is too large, or not allowed")
+        if not self.channel.consumer_tags:  # RabbitMQ has cancelled the consumer.
+            raise AMQPError("the callback queue is gone: see RabbitMQ's log")
         if self.blocked:
-            return TimeoutError(f"{deadline.missed}: the broker blocks publishers: {self.blocked}")
-        seen = self.channel.queue_declare(queue=self.queue, passive=True).method
+            return RpcTimeoutError(f"{missed}: the broker blocks publishers: {self.blocked}")
+        try:
+            seen = self.channel.queue_declare(queue=self.queue, passive=True).method
+        except ChannelClosedByBroker as error:  # 404: no queue. Or the user has no right on it.
+            kind = NoServerError if error.reply_code == 404 else RpcTimeoutError
+            return kind(f"{missed}: {error.reply_text}")
         if seen.consumer_count == 0:
-            return NoServerError(f"{deadline.missed}: no server is consuming")
+            return NoServerError(f"{missed}: no server is consuming")
         counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
-        expired = "the request expired as all were busy, or a server computes it, or lost it"
-        return TimeoutError(f"{deadline.missed}: {counts}; {expired}: see the servers' logs")
-
-    def close(self):
-        if self.connection and self.connection.is_open and not self.blocked:  # It would hang then.
-            self.connection.close()
+        return RpcTimeoutError(f"{missed}: {counts}; servers busy, slow or lost: see their logs")
 
     def within(self, seconds, step, *args):
-        """Return what step(*args) returns; ConnectionError if the step fails or takes longer.
+        """Return what step(*args) returns; AMQPError if the step fails or takes longer.
 
-        The step runs in a thread, as pika may hang. If the caller does not wait for the step's end,
-        the future is cancelled, and the connection is left to that thread, which closes it.
+        The step runs in a thread, as pika may hang. Whoever gets any exception from within() has
+        to discard() the connection.
         """
-        future: futures.Future = futures.Future()
-        thread = threading.Thread(target=self.work, args=[future, step, *args], daemon=True)
-        try:
-            try:
-                thread.start()
-            except RuntimeError as error:  # no thread to be had, as in a container that limits them
-                raise ConnectionError(f"{self.address} {explain(error)}") from error
-            futures.wait([future], seconds)  # result()'s TimeoutError may be a time limit's, too.
-        finally:  # Ctrl-C, or a task queue's time limit, may have ended the wait.
-            cancelled = future.cancel()  # False if the step has ended
-        failure = TimeoutError() if cancelled else future.exception()
-        if failure:
-            raise ConnectionError(f"{self.address} {explain(failure)}") from failure
-        return future.result()
+        self.step = futures.Future()
+        in_thread(self.step, step, *args)
+        futures.wait([self.step], seconds)  # result() raises TimeoutError; a time limit may, too.
+        failure = self.step.exception() if self.step.done() else TimeoutError()
+        if failure:  # pika raises many types while it connects.
+            raise failure if isinstance(failure, AMQPError) else AMQPError(failure)
+        return self.step.result()
 
-    def work(self, future, step, *args):
-        """In a thread, do the step; if that fails, or the caller has gone, close the connection."""
-        try:
-            future.set_result(step(*args))  # InvalidStateError if the caller has gone
-        except Exception as error:  # pika raises many types while it connects.
-            with contextlib.suppress(futures.InvalidStateError):  # The caller has gone.
-                future.set_exception(error)
-            with contextlib.suppress(Exception):  # Nobody waits to learn how closing ends.
-                self.close()
+    def discard(self, seconds):
+        """Close the connection in a thread, as pika may hang. Wait for that `seconds` at most."""
+        if self.step and not self.step.done():  # Two threads must not use a connection at once.
+            self.step.add_done_callback(lambda _: in_thread(futures.Future(), self.close))
+        else:
+            futures.wait([in_thread(futures.Future(), self.close)], seconds)
 
-    def close_within(self, seconds):
-        """Close the connection, also one that is lost, or on which pika was interrupted."""
-        with contextlib.suppress(ConnectionError):
-            self.within(seconds, self.close)
+    def close(self):
+        if self.connection and self.connection.is_open:  # else pika logs an error
+            self.connection.close()
 
 
 class Deadline:
-    """The moment at which a call ends, and the last one at which an attempt may begin."""
+    """The moment at which a call ends."""
 
-    def __init__(self, timeout, nodes=1):
+    def __init__(self, timeout):
         self.end = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
-        self.last_attempt = self.end - min(nodes * MIN_ATTEMPT_SECONDS, timeout / 2)
         self.missed = f"no answer within {timeout:g} s"
 
     def seconds_left(self):
@@ -198,49 +196,57 @@ class RpcClient:
     """
 
     def __init__(self, queue: str, url: str | None = None) -> None:
-        self.queue = queue
+        self.queue = queue_name(queue)
         self._urls = node_urls(url)
-        # Connections that no call uses. A forked child must not use those of its parent.
-        self._idle: dict[int, list[RpcConnection]] = defaultdict(list)  # by process id
+        # Connections without a call, in the order of use. A child process must not use its parent's.
+        self._idle: dict[int, list[RpcConnection]] = {}
 
     def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Connect before the first ask(). ConnectionError if no node answers (10 s at most)."""
-        self._idle[os.getpid()].append(self._open(timeout))
+        self._keep(self._open(timeout))
 
     def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
         """Return the reply. A request lost on the way is sent again, and may be computed again.
 
-        Raises RpcError, or TimeoutError a second after `timeout` at most (large requests: later).
-        The error's note has the correlation id. Servers log it if the request fails or comes again.
+        Raises an RpcError if there is none, a second after `timeout` at most.
         """
         corr_id = str(uuid.uuid4())
         try:
-            return self._retry(body, corr_id, Deadline(timeout, len(self._urls)))
-        except (RpcError, TimeoutError) as error:
-            error.add_note(f"correlation id: {corr_id}")
+            return self._retry(body, corr_id, Deadline(timeout))
+        except RpcError as error:
+            error.correlation_id = corr_id
+            error.add_note(f"correlation id: {corr_id}")  # for tracebacks
             raise
 
     def _retry(self, body, corr_id, deadline):
         """Try the idle connections, then new ones, until the deadline."""
-        reason = "there was no time to send the request"
-        while time.monotonic() < deadline.last_attempt:
-            idle = self._take_idle()
+        reason = ""
+        while seconds := deadline.seconds_left():
+            # An attempt that is cut short cannot tell why it failed.
+            has_time_to_tell = seconds > MIN_ATTEMPT_SECONDS * len(self._urls)
+            idle = self._take_idle(MAX_IDLE_SECONDS)
             try:
-                rpc = idle or self._open(deadline.seconds_left())
-                return self._attempt(rpc, body, corr_id, deadline)
+                return self._attempt(idle or self._open(seconds), body, corr_id, deadline)
             except ConnectionError as error:
-                reason = str(error)
+                if has_time_to_tell or not reason:
+                    reason = str(error)
             # Idle connections are often lost, as pika sends no heartbeats: no pause after those.
             if idle is None:
                 time.sleep(min(RETRY_SECONDS, deadline.seconds_left()))
-        raise TimeoutError(f"{deadline.missed}: {reason}")
+        raise RpcTimeoutError(f"{deadline.missed}: {reason or 'no time to send the request'}")
 
-    def _take_idle(self):
-        """Return the connection that was used last and that no call uses, or None."""
-        try:
-            return self._idle[os.getpid()].pop()  # atomic: no other thread gets it
-        except IndexError:
-            return None
+    def _keep(self, rpc):
+        rpc.used = time.monotonic()
+        rpc.outcome = rpc.step = None  # An idle connection keeps no response in memory.
+        self._idle.setdefault(os.getpid(), []).append(rpc)
+
+    def _take_idle(self, max_idle_seconds):
+        """Return the connection that was used last, or None. Close those that are idle longer."""
+        idle = self._idle.get(os.getpid(), [])
+        with contextlib.suppress(IndexError):  # There is none, or none any more.
+            while idle[0].used < time.monotonic() - max_idle_seconds:
+                idle.pop(0).discard(0)
+            return idle.pop()  # atomic: no other thread gets it
 
     def _open(self, seconds):
         """Return a connection to the first node that answers within its share of the time."""
@@ -251,36 +257,42 @@ class RpcClient:
             try:
                 rpc.within(share, rpc.open, share)
                 return rpc
-            except ConnectionError as error:
-                reasons.append(str(error))
+            except BaseException as error:  # also Ctrl-C and a task queue's time limit
+                rpc.discard(GRACE_SECONDS)
+                if not isinstance(error, AMQPError):
+                    raise
+                reasons.append(f"{rpc.address} {explain(error)}")
         raise ConnectionError("; ".join(reasons))
 
     def _attempt(self, rpc, body, corr_id, deadline):
         """Return the response, or raise the error in its place; ConnectionError if rpc is lost."""
+        usable = False
         try:
             rpc.wait_while_blocked(deadline)
-            outcome = rpc.call(body, corr_id, deadline) if deadline.seconds_left() else None
-        except BaseException as error:  # also Ctrl-C and a task queue's time limit
-            rpc.close_within(GRACE_SECONDS)
-            clear_openssl_errors()
-            if isinstance(error, ChannelClosedByBroker):  # RabbitMQ would refuse it again.
-                raise RpcError(f"{rpc.address} refused the request: {error.reply_text}") from error
-            if isinstance(error, AMQPError):
-                raise ConnectionError(f"{rpc.address} {explain(error)}") from error
-            raise
-        if outcome is None:
-            outcome = rpc.within(GRACE_SECONDS, rpc.diagnose, deadline)
-        rpc.response = None  # An idle connection keeps no response in memory.
-        self._idle[os.getpid()].append(rpc)
-        if isinstance(outcome, Exception):
+            call = rpc.call if len(body) < LARGE_BYTES else rpc.call_in_thread
+            outcome = call(body, corr_id, deadline) if deadline.seconds_left() else None
+            if outcome is None:
+                outcome = rpc.within(GRACE_SECONDS, rpc.diagnose, deadline.missed)
+            usable = rpc.channel.is_open
+        except ChannelClosedByBroker as error:  # RabbitMQ would refuse it again.
+            raise RpcError(f"{rpc.address} refused the request: {error.reply_text}") from error
+        except AMQPError as error:
+            raise ConnectionError(f"{rpc.address} {explain(error)}") from error
+        finally:  # also after Ctrl-C and a task queue's time limit
+            if usable:
+                self._keep(rpc)
+            else:
+                rpc.discard(GRACE_SECONDS)
+                clear_openssl_errors()
+        if isinstance(outcome, RpcError):
             raise outcome
         return outcome
 
     def close(self) -> None:
         """Close the connections that no call uses, within GRACE_SECONDS. A later call connects."""
         deadline = Deadline(GRACE_SECONDS)
-        while rpc := self._take_idle():
-            rpc.close_within(deadline.seconds_left())
+        while rpc := self._take_idle(float("inf")):
+            rpc.discard(deadline.seconds_left())
 
     def __enter__(self) -> Self:
         return self
@@ -301,19 +313,46 @@ class FibonacciRpcClient(RpcClient):
 
 
 def clear_openssl_errors():
-    """Clear OpenSSL's errors of this thread: one would end its next connection (cpython 148594)."""
+    """Clear OpenSSL's errors of this thread. A lost TLS connection leaves one, which would end the
+    thread's next connection: "EOF occurred in violation of protocol" (cpython issue 148594).
+    """
     with contextlib.suppress(ssl.SSLError):  # "none" is no cipher: that failure clears them.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none")
 
 
-# rpc_server.py imports node_urls(), node_address(), node_parameters() and explain().
+# rpc_server.py imports the functions from here to explain().
+def in_thread(future, step, *args):
+    """Do the step in a daemon thread. Return the future, which gets its result or its error."""
+
+    def run():
+        try:
+            future.set_result(step(*args))
+        except Exception as error:
+            future.set_exception(error)
+
+    try:  # A copy of the context, as OpenTelemetry keeps the caller's span there.
+        threading.Thread(target=contextvars.copy_context().run, args=[run], daemon=True).start()
+    except RuntimeError as error:  # no thread to be had, as in a container that limits them
+        future.set_exception(error)
+    return future
+
+
+def queue_name(queue):
+    """Return the name of a queue; ValueError if AMQP does not allow it."""
+    if not 1 <= len(queue.encode()) <= 255:  # For "", RabbitMQ would make up a name.
+        raise ValueError("the name of the queue must have 1 to 255 bytes")
+    return queue
+
+
 def node_urls(url=None):
     """Return the URLs in `url`, by default in AMQP_URL; ValueError if one is malformed."""
     urls = re.split(r"(?i)\s*,\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
     try:
         for node in urls:
             pika.URLParameters(node)  # raises errors of many types
-            if urlsplit(node).scheme not in ("amqp", "amqps") or not urlsplit(node).hostname:
+            parts = urlsplit(node)
+            cut = "@" in node and "@" not in parts.netloc  # at the / of user:12/3@host
+            if parts.scheme not in ("amqp", "amqps") or not parts.hostname or cut:
                 raise ValueError  # pika takes http: for amqp:, and no host for localhost
     except Exception:  # its message may contain the password
         raise ValueError(f"{'url' if url else 'AMQP_URL'} is malformed: write {URL_FORM}") from None
@@ -335,14 +374,13 @@ def node_parameters(url, tcp_options):
 
 
 def explain(error):
-    """Return what happened, in plain words, by the error's text: pika's types do not tell."""
+    """Return what happened, in plain words. pika wraps errors in its own: repr() shows them all."""
     if "ConnectionRefusedError" in repr(error):
         return "refuses connections: is RabbitMQ running?"
     if re.search("TimeoutError|StackTimeout|HeartbeatTimeout", repr(error)):
         return "does not answer: is RabbitMQ overloaded, or the network down?"
     if re.search("indicated EOF|EndOfFile|EOFError|ResetError|BrokenPipe|getpeername", repr(error)):
-        suspects = "is RabbitMQ starting or stopping, was a heartbeat missed, or is it a TLS port?"
-        return f"closed the connection: {suspects}"
+        return "closed the connection: a restart, a missed heartbeat, or a port for TLS?"
     return f"failed: {str(error) or repr(error)}"
 
 
@@ -362,7 +400,9 @@ def main() -> None:
                 print(f" [.] Got {fibonacci_rpc.call(n, args.timeout)}", flush=True)
     except KeyboardInterrupt:
         parser.exit(130)
-    except (RpcError, OSError, ValueError) as error:
+    except RpcError as error:
+        parser.exit(1, f" [!] {error} (correlation id: {error.correlation_id})\n")
+    except (ConnectionError, ValueError) as error:
         parser.exit(1, f" [!] {error}\n")
 
 

@@ -18,10 +18,12 @@ CONNECTION_CLOSE = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
 class Relay:
     """Passes `answers`, then none until `revived` is set; `last` went to the broker last."""
 
-    def __init__(self, broker):
+    def __init__(self, broker, port=0):
         self.address, self.answers, self.delay_seconds = broker.address, NEVER_DEAD, 0
         self.dead, self.revived = threading.Event(), threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.kilobytes_per_second = None  # for requests; no limit
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # else megabytes
         self.sockets, self.connections = [self.listener], 0
         self.url = OwnBroker(self.listener.getsockname()[1]).base_url
         threading.Thread(target=self.accept, daemon=True).start()
@@ -39,6 +41,10 @@ class Relay:
     def ask(self, source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
+                while self.kilobytes_per_second == 0:
+                    time.sleep(0.01)
+                if self.kilobytes_per_second:
+                    time.sleep(len(data) / 1000 / self.kilobytes_per_second)
                 self.last = data
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)

@@ -2,6 +2,8 @@
 
 import gc
 import re
+import threading
+from contextvars import ContextVar
 
 import pika
 import pytest
@@ -45,12 +47,20 @@ def test_client_leaves_no_reply_in_its_callback_queue_and_no_queue(own_broker, c
     assert not own_broker.callback_queues()
 
 
-def test_client_calls_on_after_failures_and_keeps_no_reply(client, server):
-    for n in (-1, 1.5, None):  # the server says what it takes
-        with pytest.raises(RefusedError, match="send a whole number"):
-            client.call(n)
+def test_client_calls_on_after_failures_and_keeps_neither_request_nor_reply(client, start_server):
+    class Request(bytes):
+        """bytes that Python's garbage collector can tell of."""
+
+    def fails(error, body, timeout=10):
+        with pytest.raises(error):
+            client.ask(Request(body), timeout)
+
+    start_server("fib = lambda n: n == 29 and time.sleep(0.5) or real_fib(n)")
+    for error, *request in (RefusedError, b"-1"), (RefusedError, b""), (TimeoutError, b"29", 0.2):
+        fails(error, *request)
         gc.collect()
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, RefusedError)]
+        kept = [thing for thing in gc.get_objects() if isinstance(thing, (RpcError, Request))]
+        assert not kept
         assert client.call(30) == 832040
     client.close()
     assert client.call(30) == 832040
@@ -102,12 +112,13 @@ def test_error_reply_is_an_rpc_error_of_its_type(begin, channel, body, words, ki
         call.result(5)
     assert raised.type is error
     assert re.search(words, str(raised.value))
+    assert raised.value.correlation_id == props.correlation_id
     assert raised.value.__notes__ == [f"correlation id: {props.correlation_id}"]
 
 
 @pytest.mark.parametrize(("size", "write"), [(17 * 2**20, ".*"), (2, "^$")])
 def test_request_that_rabbitmq_refuses_is_told_at_once(size, write, restricted, way, rpc_queue):
-    words = "PRECONDITION_FAILED|ACCESS_REFUSED|over max_message_size, or not allowed: see its log"
+    words = r"PRECONDITION_FAILED|ACCESS_REFUSED|it is too large, or not allowed\n"
     url = restricted(".*", write, ".*", base_url=way.url)
     with RpcClient(rpc_queue, url) as client, takes(0, 5):
         with pytest.raises(RpcError, match=f"^127.+ refused the request: ({words})") as raised:
@@ -125,9 +136,28 @@ def test_reply_that_is_no_number_is_a_value_error(begin, channel, body):
         call.result(5)
 
 
-def test_subclass_may_have_methods_of_its_own(server, broker):
-    class Subclass(RpcClient):
-        open = link = busy = connection = connect = retry = call = diagnose = None
+def test_client_leaves_all_names_but_its_own_to_subclasses(client):
+    names = {*vars(RpcClient), *vars(client)}
+    assert {name for name in names if name[0] != "_"} == {"queue", "connect", "ask", "close"}
 
-    with Subclass("rpc_queue", broker.url()) as client:
-        assert client.ask(b"30") == b"832040"
+
+@pytest.mark.parametrize("queue", ["", "ß" * 128])
+def test_name_that_no_queue_may_have_is_a_value_error(queue):
+    with pytest.raises(ValueError, match="the name of the queue must have 1 to 255 bytes"):
+        RpcClient(queue)
+
+
+def test_large_request_is_sent_in_a_thread_and_in_its_caller_s_context(
+    client, start_server, monkeypatch
+):
+    def publish_here(channel, **kwargs):
+        sent.append((threading.current_thread() is threading.main_thread(), variable.get("none")))
+        publish(channel, **kwargs)
+
+    start_server("rpc_server.compute = lambda body: b'%d' % len(body)")
+    publish, sent, variable = BlockingChannel.basic_publish, [], ContextVar("variable")
+    monkeypatch.setattr(BlockingChannel, "basic_publish", publish_here)
+    variable.set("the caller's")
+    for size in 65_535, 65_536:
+        assert client.ask(b"x" * size) == b"%d" % size
+    assert sent == [(True, "the caller's"), (False, "the caller's")]

@@ -20,6 +20,7 @@ MALFORMED = [
     *("{}:{}", "ampq://guest:s3cret@{}:{}", "amqp://guest:s3cret/@{}:{}/"),
     *(f"{AMQP}x/", f"amqp://localhost:1,{AMQP}x/", f"{AMQP}/?heartbeat=s3cret"),
     *(AMQP + "/?tcp_options={{", "amqps" + AMQP[4:] + "/?ssl_options={{'cafile':'none'}}"),
+    *(f"amqp://guest:{password}@{{}}:{{}}/" for password in ("12/s3cret", "1?s3cret", "1#s3cret")),
     *("{}/%2F", "//{}/%2F", "amqp:/{}/%2F", "amqp//{}", "http://{}:{}", "amqp://:{1}/{0}"),
 ]
 if tuple(map(int, pika.__version__.split(".")[:2])) < (1, 5):  # which takes the password guest
@@ -53,13 +54,15 @@ def test_misuse_ends_the_client_with_status_2(run_client, args):
 def test_client_says_in_one_line_and_at_once_what_failed(run_client, broker, channel, start_server):
     def fails(words, *args, url=None):
         done = run_client(*args, url=url)
-        assert (done.stderr, done.returncode) == (f" [!] {words}\n", 1)
+        corr_id = "" if url else r" \(correlation id: [-\w]{36}\)"  # There is no request yet.
+        assert re.fullmatch(rf" \[!\] {re.escape(words)}{corr_id}\n", done.stderr)
+        assert done.returncode == 1
         return done.stdout
 
     nowhere = "amqp://guest:guest@localhost:1/%2F"
     fails("localhost:1 refuses connections: is RabbitMQ running?", "--timeout", 60, url=nowhere)
     (address,) = re.findall(r"[\w.]+:\d+", broker.base_url)
-    fails(f"there is no rpc_queue on {address}: start a server", "--timeout", 60)
+    fails(f"{address} has no rpc_queue: start a server", "--timeout", 60)
     channel.queue_declare("rpc_queue", durable=True)
     fails("no answer within 1 s: no server is consuming", "--timeout", 1)
     start_server()

@@ -86,7 +86,7 @@ def test_client_that_may_not_declare_a_queue_says_so_and_closes_its_connection(r
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), 1e-9])
 def test_no_time_is_a_timeout_error_and_nothing_is_sent(client, rpc_queue, channel, timeout):
-    words = r"^no answer within .+ s: there was no time to send the request\b"
+    words = r"^no answer within .+ s: no time to send the request\n"
     for _ in range(2):  # connected, and not
         with takes(0, 0.1), pytest.raises(TimeoutError, match=words):
             client.call(30, timeout)
@@ -113,12 +113,33 @@ def test_lack_of_threads_is_told_and_costs_no_call(own_broker, channel, rpc_queu
     wait_until(5, lambda: len(own_broker.list_connections()) == before)
 
 
-def test_late_step_is_closed_and_if_that_fails_nobody_is_told(monkeypatch, threads_before):
+def test_connection_is_closed_after_a_late_step_and_nobody_is_told(
+    monkeypatch, threads_before, caplog
+):
     rpc, told, late = rpc_client.RpcConnection("amqp://node", ""), mock.Mock(), threading.Event()
-    rpc.close = mock.Mock(side_effect=OSError)
+    rpc.connection = mock.Mock()
+    rpc.connection.close.side_effect = OSError
     monkeypatch.setattr(threading, "excepthook", told)
-    with pytest.raises(ConnectionError, match=r"^node does not answer: "):
+    with pytest.raises(pika.exceptions.AMQPError) as error:
         rpc.within(0.1, late.wait)
+    assert "does not answer" in rpc_client.explain(error.value)
+    with takes(0, 0.3):
+        rpc.discard(5)
+    assert not rpc.connection.close.called  # as two threads must not use one connection
     late.set()
-    wait_until(3, lambda: rpc.close.called and client_threads() <= threads_before)
+    wait_until(3, lambda: rpc.connection.close.called and client_threads() <= threads_before)
     told.assert_not_called()
+    assert not caplog.text
+
+
+def test_connection_is_closed_if_its_opening_is_interrupted_as_it_ends(way, monkeypatch):
+    def wait_and_interrupt(*args):
+        monkeypatch.undo()
+        rpc_client.futures.wait(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rpc_client.futures", mock.Mock(wraps=rpc_client.futures))
+    monkeypatch.setattr("rpc_client.futures.wait", wait_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        FibonacciRpcClient(way.url).connect()
+    assert way.closed()

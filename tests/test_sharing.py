@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from brokers import takes, wait_until
 from scripts import ROOT
@@ -54,13 +55,35 @@ def test_threads_get_their_own_answers_under_load_and_leave_nothing(own_broker, 
     wait_until(5, lambda: len(own_broker.list_connections()) == before)
 
 
-def test_call_tries_one_lost_connection_alone(way, far_client, answer, start_server, monkeypatch):
+def connections_over(way):
+    """Return this process's connections to `way`, also those that the other end has closed."""
+    port = way.listener.getsockname()[1]
+    here = psutil.Process().net_connections("tcp")
+    return [connection for connection in here if connection.raddr and connection.raddr[1] == port]
+
+
+def test_call_passes_over_lost_connections(way, far_client, answer, start_server, monkeypatch):
     monkeypatch.setattr("rpc_client.RETRY_SECONDS", 60)
     answer(far_client, 4)
     way.cut()
     start_server()
     assert far_client.call(30, timeout=5) == 832040
     assert way.connections == 4 + 1
+    wait_until(3, lambda: len(connections_over(way)) == 1)
+
+
+def test_peak_of_calls_leaves_the_connection_that_is_in_use(way, far_client, answer, monkeypatch):
+    monkeypatch.setattr("rpc_client.MAX_IDLE_SECONDS", 0.5)
+    queues = answer(far_client, 4)
+    wait_until(
+        5, lambda: {*answer(far_client, 1)} == {queues[3]} and len(connections_over(way)) == 1
+    )
+    assert way.closed()
+    monkeypatch.setattr("rpc_client.MAX_IDLE_SECONDS", 0)
+    assert answer(far_client, 1) != queues[3:]  # idle for too long, it is not used again
+    way.last = b""
+    far_client.close()
+    assert way.closed()  # close() waits also for one that is idle for long
 
 
 def test_close_by_another_thread_ends_no_call(way, far_client, rpc_queue, channel):

@@ -50,7 +50,7 @@ def test_certificate_is_verified_and_read_anew(own_broker, tls, folder, start_se
         with own_broker.connections_closed():
             server.expect(r"localhost:\d+ failed: \[Errno 2\] No such file .+\n")
             with pytest.raises(TimeoutError, match="No such file"):
-                client.call(30, timeout=0.5)
+                client.call(30, timeout=1)
         ca.write_bytes(renewed)
         server.awaits_requests()
         assert client.call(30) == 832040
