@@ -12,17 +12,18 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from concurrent import futures
 from functools import partial
 
 import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 # Both scripts need these functions: keep the two files together.
-from rpc_client import explain, node_address, node_parameters, node_urls
+from rpc_client import explain, in_thread, node_address, node_parameters, node_urls, queue_name
 
 MAX_N = 20_000  # fib(20_000) has 4,180 digits; the client's int() reads 4,300 at most.
 POLL_SECONDS = 1.0  # between two polls of pika, and between two looks at `stopping`
-CLOSE_SECONDS = 2.0  # for closing a connection
+CLOSE_SECONDS = 2.0  # at most, for closing a connection
 # The pause between two attempts is random: servers that lost one broker do not return in step.
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5
 # On Linux, these end an idle connection to a dead machine in five seconds. No TCP_USER_TIMEOUT:
@@ -97,6 +98,8 @@ def serve_node(url, queue, function):
         channel.basic_qos(prefetch_count=1)  # Requests wait in the queue, for any idle server.
         callback = partial(on_request, function, Heartbeats(connection))
         channel.basic_consume(queue=queue, on_message_callback=callback)
+        connection.add_on_connection_blocked_callback(on_blocked)
+        connection.add_on_connection_unblocked_callback(on_unblocked)
 
         log.info(" [x] Awaiting RPC requests")
         while not stopping and channel.consumer_tags:  # as start_consuming(), but for `stopping`
@@ -104,8 +107,8 @@ def serve_node(url, queue, function):
         if not channel.consumer_tags:  # RabbitMQ has cancelled the consumer, or closed its channel.
             reasons = "a request outlasted the consumer_timeout, or a reply was refused"
             raise AMQPError(f"{queue} was deleted or lost its node, {reasons}: see RabbitMQ's log")
-    finally:
-        close(connection)
+    finally:  # In a thread, as RabbitMQ does not answer while it is out of memory, or frozen.
+        futures.wait([in_thread(futures.Future(), connection.close)], CLOSE_SECONDS)
 
 
 # What the tutorial leaves out, from answer() to serve().
@@ -158,6 +161,14 @@ class Heartbeats:
             raise self.error
 
 
+def on_blocked(connection, frame):
+    log.warning(" [!] RabbitMQ blocks publishers: %s; replies wait", frame.method.reason)
+
+
+def on_unblocked(connection, frame):
+    log.warning(" [!] RabbitMQ blocks publishers no more")
+
+
 def stop(signum, frame):
     """End the server after the request in hand; a second signal ends it at once."""
     global stopping
@@ -168,27 +179,14 @@ def stop(signum, frame):
         os.write(1, b" [!] ending after any request in hand; a second signal ends it at once\n")
 
 
-def close(connection):
-    """Close the connection, or give up: in a memory alarm, RabbitMQ does not answer."""
-
-    def run():
-        with contextlib.suppress(Exception):  # The connection may be lost.
-            connection.close()
-
-    closing = threading.Thread(target=run, daemon=True)
-    closing.start()
-    closing.join(CLOSE_SECONDS)
-
-
 def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
     """Serve until SIGTERM or Ctrl-C. If a node fails, say why, and try the next one of AMQP_URL.
 
     `function` takes a request's bytes and returns the reply's, or raises Refused. It has to be
     idempotent, and to end before RabbitMQ's consumer_timeout. Call serve() once, in the main thread
-    of its own process: it sets up signals and logging. Raises ValueError if `queue` is empty.
+    of its own process: it sets up signals and logging. ValueError if AMQP allows no such `queue`.
     """
-    if not queue:
-        raise ValueError("queue is empty")  # RabbitMQ would name a new one at each declaration.
+    queue_name(queue)
     warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # It logs each failure in thirty lines.
@@ -205,7 +203,10 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
         try:
             serve_node(url, queue, function)
         except Exception as error:  # pika raises many types, not AMQPError alone.
-            log.warning(" [!] %s %s", node_address(url), explain(error))
+            reason = explain(error)
+            # Neither pika's nor the network's: a mistake, which takes a traceback to find.
+            mistake = reason.startswith("failed: ") and not isinstance(error, (AMQPError, OSError))
+            log.warning(" [!] %s %s", node_address(url), reason, exc_info=mistake)
             if not stopping:
                 time.sleep(random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
 

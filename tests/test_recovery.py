@@ -12,14 +12,14 @@ from unittest import mock
 import pika
 import pytest
 from brokers import takes, wait_until
-from wire import background, round_trip
+from wire import background, receive, round_trip
 
 import rpc_server
 from rpc_client import FibonacciRpcClient, RefusedError, explain
 from tests.functions.tutorial import QUORUM
 
-SUSPECTS = "is RabbitMQ starting or stopping, was a heartbeat missed, or is it a TLS port?"
-CLOSED = f"closed the connection: {SUSPECTS}"
+CLOSED = "closed the connection: a restart, a missed heartbeat, or a port for TLS?"
+HASTY = "tests/functions/hasty.py"
 LARGE = "compute = rpc_server.compute; rpc_server.compute = lambda body: compute(body) * 3_000_000"
 
 
@@ -64,13 +64,14 @@ def client_finds_the_connection_closed(url):
 
 
 def test_connection_that_is_ended_at_once_is_a_lost_one(proxy, start):
-    server = start("rpc_server.py", url=proxy)
-    server.expect_exact(f"{CLOSED}\n")
+    server = start(HASTY, url=proxy)
     for _ in range(100):  # pika raises ValueError in some of them only
         client_finds_the_connection_closed(proxy)
     with pytest.raises(TimeoutError, match=re.escape(CLOSED)):
         FibonacciRpcClient(proxy).call(30, timeout=1)
-    assert server.proc.poll() is None
+    lines = server.ends_with_what_it_prints().splitlines()
+    assert len(lines) > 10
+    assert all(line.endswith(CLOSED) for line in lines[:-1])  # None has a traceback.
 
 
 def test_connection_that_is_reset_before_pika_asks_for_its_peer_is_a_lost_one(broker, monkeypatch):
@@ -110,6 +111,24 @@ def test_server_says_that_its_reply_was_refused(restricted, busy_server, write, 
     for _ in range(2):  # the second time, it is acknowledged first
         server.expect(r"failed: .*(a reply was refused: see RabbitMQ's log|\(40[36], .+)\n")
         server.awaits_requests()
+
+
+def test_server_says_when_rabbitmq_blocks_it_and_when_no_more(own_broker, busy_server):
+    server = busy_server()
+    with own_broker.out_of_memory():
+        server.sendline()
+        server.expect_exact(" [!] RabbitMQ blocks publishers: low on memory; replies wait\n")
+    server.expect_exact(" [!] RabbitMQ blocks publishers no more\n")
+
+
+def test_server_says_why_it_lost_its_queue_also_where_no_thread_is_to_be_had(busy_server, channel):
+    no_thread = "def start(self): raise RuntimeError('no thread')"
+    patch = f"import threading\n{no_thread}\ndef fib(n):\n threading.Thread.start = start; return n"
+    server = busy_server(patch)
+    assert receive(channel, server.callback_queue)[2] == b"30"
+    channel.queue_delete("rpc_queue")
+    server.expect_exact("rpc_queue was deleted")
+    server.expect_exact(" failed: no thread\n")
 
 
 def test_server_declares_its_queue_again_when_someone_deletes_it(server, channel):

@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from test_recovery import HASTY
 
-HASTY = "tests/functions/hasty.py"
 TROUBLES = [  # what the server says, and commands that mend this and leave the next trouble
     ("ACCESS_REFUSED", "add_user late s3cret"),
     ("vhost late not found", "add_vhost late"),
@@ -44,7 +44,7 @@ def test_server_tries_again_when_the_broker_goes_down_in_its_first_handshake(way
     assert way.dead.wait(10)
     way.cut()
     way.revived.set()
-    server.expect(r"^ \[!\] 127.0.0.1:\d+ closed the connection: .+ TLS port\?\n")
+    server.expect(r"^ \[!\] 127.0.0.1:\d+ closed the connection: .+ TLS\?\n")
     server.awaits_requests()
 
 
