@@ -198,7 +198,7 @@ class RpcClient:
     def __init__(self, queue: str, url: str | None = None) -> None:
         self.queue = queue_name(queue)
         self._urls = node_urls(url)
-        # Connections without a call, in the order of use. A child process must not use its parent's.
+        # Idle connections by process id, in the order of use: a child must not use its parent's.
         self._idle: dict[int, list[RpcConnection]] = {}
 
     def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
