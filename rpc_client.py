@@ -196,7 +196,8 @@ class RpcClient:
     """
 
     def __init__(self, queue: str, url: str | None = None) -> None:
-        self.queue = queue_name(queue)
+        check_queue(queue)
+        self.queue = queue
         self._urls = node_urls(url)
         # Idle connections by process id, in the order of use: a child must not use its parent's.
         self._idle: dict[int, list[RpcConnection]] = {}
@@ -222,13 +223,13 @@ class RpcClient:
         """Try the idle connections, then new ones, until the deadline."""
         reason = ""
         while seconds := deadline.seconds_left():
-            # An attempt that is cut short cannot tell why it failed.
-            has_time_to_tell = seconds > MIN_ATTEMPT_SECONDS * len(self._urls)
+            # An attempt that is cut short cannot tell why it fails: an earlier reason is kept.
+            is_cut_short = seconds < MIN_ATTEMPT_SECONDS * len(self._urls)
             idle = self._take_idle(MAX_IDLE_SECONDS)
             try:
                 return self._attempt(idle or self._open(seconds), body, corr_id, deadline)
             except ConnectionError as error:
-                if has_time_to_tell or not reason:
+                if not reason or not is_cut_short:
                     reason = str(error)
             # Idle connections are often lost, as pika sends no heartbeats: no pause after those.
             if idle is None:
@@ -337,11 +338,10 @@ def in_thread(future, step, *args):
     return future
 
 
-def queue_name(queue):
-    """Return the name of a queue; ValueError if AMQP does not allow it."""
+def check_queue(queue):
+    """Raise ValueError if AMQP does not allow this name for a queue."""
     if not 1 <= len(queue.encode()) <= 255:  # For "", RabbitMQ would make up a name.
         raise ValueError("the name of the queue must have 1 to 255 bytes")
-    return queue
 
 
 def node_urls(url=None):

@@ -19,7 +19,7 @@ import pika
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 # Both scripts need these functions: keep the two files together.
-from rpc_client import explain, in_thread, node_address, node_parameters, node_urls, queue_name
+from rpc_client import check_queue, explain, in_thread, node_address, node_parameters, node_urls
 
 MAX_N = 20_000  # fib(20_000) has 4,180 digits; the client's int() reads 4,300 at most.
 POLL_SECONDS = 1.0  # between two polls of pika, and between two looks at `stopping`
@@ -108,7 +108,8 @@ def serve_node(url, queue, function):
             reasons = "a request outlasted the consumer_timeout, or a reply was refused"
             raise AMQPError(f"{queue} was deleted or lost its node, {reasons}: see RabbitMQ's log")
     finally:  # In a thread, as RabbitMQ does not answer while it is out of memory, or frozen.
-        futures.wait([in_thread(futures.Future(), connection.close)], CLOSE_SECONDS)
+        closing = in_thread(futures.Future(), connection.close)
+        futures.wait([closing], CLOSE_SECONDS)
 
 
 # What the tutorial leaves out, from answer() to serve().
@@ -186,7 +187,7 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
     idempotent, and to end before RabbitMQ's consumer_timeout. Call serve() once, in the main thread
     of its own process: it sets up signals and logging. ValueError if AMQP allows no such `queue`.
     """
-    queue_name(queue)
+    check_queue(queue)
     warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # It logs each failure in thirty lines.
@@ -204,7 +205,7 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
             serve_node(url, queue, function)
         except Exception as error:  # pika raises many types, not AMQPError alone.
             reason = explain(error)
-            # Neither pika's nor the network's: a mistake, which takes a traceback to find.
+            # A mistake in a script has a traceback. What pika or the network raises has none.
             mistake = reason.startswith("failed: ") and not isinstance(error, (AMQPError, OSError))
             log.warning(" [!] %s %s", node_address(url), reason, exc_info=mistake)
             if not stopping:

@@ -9,7 +9,7 @@ import port_for
 import pytest
 from brokers import CTL, PORTS, SERVER, PrivateBroker, wait_until
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
-from scripts import ROOT
+from test_readme import README
 
 from rpc_client import FibonacciRpcClient
 
@@ -21,9 +21,9 @@ def nodes(broker, tmp_path, monkeypatch):
     if not isinstance(broker, PrivateBroker):
         pytest.skip("its nodes are processes of this machine's own rabbitmq-server")
     config = tmp_path / "rabbitmq.conf"
-    queue_type, since_4_3 = re.findall(r"`(\w+ = \w+)`", (ROOT / "README.md").read_text())
+    (since_4_3,) = re.findall(r"`(\w+ = \w+)`", README)
     version = tuple(map(int, broker.ctl("version").split(".")[:2]))
-    config.write_text(f"{queue_type}\n{since_4_3 if version >= (4, 3) else ''}\n")
+    config.write_text(f"{since_4_3 if version >= (4, 3) else ''}\n")
     monkeypatch.setenv("RABBITMQ_CONFIG_FILE", str(config))
     nodes = []
     for number in (1, 2, 3):
@@ -38,6 +38,8 @@ def nodes(broker, tmp_path, monkeypatch):
         nodes.append(PrivateBroker(executor))
     with ThreadPoolExecutor() as pool:
         list(pool.map(PrivateBroker.start, nodes))
+    (quorum,) = re.findall("^rabbitmqctl (update_vhost_metadata .+)  #", README, re.MULTILINE)
+    nodes[0].ctl(*quorum.split())
     yield nodes
     for node in nodes:
         node.kill()

@@ -1,13 +1,15 @@
 """docker-compose.yml as its user runs it."""
 
+import contextlib
 import json
 import os
+import subprocess
 import time
 from functools import partial
 
 import pika
 import pytest
-from brokers import ComposeBroker, ends_with, run
+from brokers import ComposeBroker, ends_with, run, wait_until
 from scripts import ROOT
 
 pytestmark = pytest.mark.timeout(600)  # it may have to build an image
@@ -26,12 +28,30 @@ def containers(compose):
     return sorted((line for line in map(json.loads, lines)), key=lambda line: line["Name"])
 
 
-def test_broker_and_servers_come_back_and_the_image_is_built_once(compose):
+def test_image_is_built_by_one_service(compose):
     services = json.loads(compose("--profile demo config --format json"))["services"]
-    kept = [name for name, service in services.items() if service.get("restart")]
-    assert kept == ["rabbitmq", "server"]
-    assert {services[name]["restart"] for name in kept} == {"unless-stopped"}
     assert [name for name, service in services.items() if "build" in service] == ["server"]
+
+
+def test_broker_and_server_come_back_when_they_are_killed(compose, broker):
+    def come_back():
+        lines = [line for line in containers(compose) if line["State"] == "running"]
+        return [line["Health"] for line in lines] == [
+            "healthy",
+            "healthy",
+        ] and restarts() == "1\n1\n"
+
+    def restarts():
+        return run("docker", "inspect", "-f", "{{.RestartCount}}", *ids)
+
+    compose("up -d --wait server")
+    ids = compose("ps -q rabbitmq server").split()
+    kill = "import os; [os.kill(int(pid), 9) for pid in os.listdir('/proc') if pid.isdigit()]"
+    with contextlib.suppress(subprocess.CalledProcessError):  # It kills itself, too.
+        compose("exec -T server python -c", kill.replace(".isdigit()", ".isdigit() and pid != '1'"))
+    with contextlib.suppress(subprocess.CalledProcessError):  # The node does not answer any more.
+        broker.ctl("eval", "erlang:halt(1).")
+    wait_until(120, come_back)
 
 
 def test_up_starts_the_broker_alone_and_for_this_machine_alone(compose):

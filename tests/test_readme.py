@@ -1,6 +1,6 @@
 """The README says what is so. Its shell commands run in .ci/run; this is the rest of it."""
 
-import json
+import os
 import re
 import shlex
 import shutil
@@ -23,7 +23,12 @@ from tests.functions.tutorial import QUORUM
 
 README = (ROOT / "README.md").read_text()
 FILES = dict(re.findall(r"```python\n# (add_\w+\.py)\n(.+?)```", README, re.DOTALL))
-NO_NUMBERS = [*b'|x|\xff|1|null|[1]|[1, 2, 3]|[1, "x"]'.split(b"|"), b"[" * 100, b"[%d,1]" % 9**400]
+NO_NUMBERS = [
+    *(b"", b"x", b"\xff", b"1", b"null", b"[1]", b"[1, 2, 3]", b'[1, "x"]', b"[true, 1]"),
+    *(b'"12"', b'{"1": 0, "2": 0}', b"[1e400, 1]", b"[NaN, 1]", b"[" * 1000, b"[" * 100_000),
+    *(b"[1%0*d, 1]" % (4300, 0), b"[9%0*d, 9%0*d]" % (4299, 0, 4299, 0)),  # too long for int()
+]
+COMMANDS = re.findall(r"^rabbitmqctl (.+)", README, re.MULTILINE)
 
 
 @pytest.fixture
@@ -41,16 +46,16 @@ def add_server(folder, start):
 
 def test_example_adds_two_numbers(folder, add_server, start):
     client = start(folder / "add_client.py")
-    assert client.read() == "2.5\n"
+    assert client.read() == "3\n"
     assert client.ends() == 0
 
 
 def test_example_refuses_what_are_not_two_numbers(add_server, broker):
     with RpcClient("add_queue", broker.url()) as client:
         for body in NO_NUMBERS:
-            with pytest.raises(RefusedError, match=r"^send two numbers, such as \[1, 2\]"):
+            with pytest.raises(RefusedError, match=r"^send two whole numbers, such as \[1, 2\]"):
                 client.ask(body)
-            assert json.loads(client.ask(b"[-3, 3]")) == 0, body
+            assert client.ask(b"[-3, 3]") == b"0", body
 
 
 def test_web_application_needs_no_broker_to_start(own_broker, tmp_path, start, start_server):
@@ -59,7 +64,8 @@ def test_web_application_needs_no_broker_to_start(own_broker, tmp_path, start, s
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/fib/{n}") as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+            is_text = error.headers.get_content_type() == "text/plain"
+            return error.code, error.read().decode() if is_text else "no plain text"
 
     (app,) = re.findall(r"```python\n# app.py\n(.+?)```", README, re.DOTALL)
     (tmp_path / "app.py").write_text(app)
@@ -76,6 +82,7 @@ def test_web_application_needs_no_broker_to_start(own_broker, tmp_path, start, s
     assert server.ends(signal.SIGTERM) == 0
     assert get(30) == (503, "failed")
     application.expect(r"NoServerError\('.+ consuming'\) \(correlation id: [-\w]{36}\)")
+    assert "RefusedError" not in application.before
 
 
 @pytest.mark.timeout(600)
@@ -95,11 +102,47 @@ def test_second_function_is_a_service_beside_the_first(broker, folder, docker_co
         assert compose(ask.replace("exec", "exec -T")) == f"{answer}\n"
 
 
-def test_permissions_suffice_and_let_a_client_take_no_request(own_broker, start_server, rpc_queue):
-    for command in re.findall(r"^rabbitmqctl (.+)", README, re.MULTILINE):
-        own_broker.ctl(*shlex.split(command))
+@pytest.fixture
+def users(own_broker):
+    """The README's users: the URL of a server, and that of a client."""
+    users = [shlex.split(command, comments=True) for command in COMMANDS if "vhost" not in command]
+    for command in users:
+        own_broker.ctl(*command)
+    assert re.search(r"^admin\t\[administrator\]$", own_broker.ctl("list_users"), re.MULTILINE)
     roles = "rpc_server:SECRET", "rpc_client:SECRET"
-    server_url, client_url = (own_broker.url().replace("guest:guest", role) for role in roles)
+    yield [own_broker.url().replace("guest:guest", role) for role in roles]
+    for command, user, *_ in users:
+        if command == "add_user":
+            own_broker.ctl("delete_user", user)
+
+
+@pytest.mark.timeout(600)
+def test_users_work_in_docker_also_if_the_first_of_a_list_of_nodes_is_down(
+    broker, users, tmp_path, docker_compose_file
+):
+    if not isinstance(broker, ComposeBroker):
+        pytest.skip("the broker of this run is not the one of docker-compose.yml")
+    override = tmp_path / "override.yml"
+    _, urls = re.findall(r"```yaml\n(.+?)```", README, re.DOTALL)
+    override.write_text(re.sub('"(amqp://.+@rabbitmq):.+"', r'"\1:1/%2F,\1:5672/%2F"', urls))
+    compose = partial(broker.compose, files=[*docker_compose_file, str(override)])
+    with ends_with(compose, "--profile demo rm --stop --force server"):
+        compose("up -d --wait server")  # until it is healthy
+        assert compose("run --rm client").endswith(" [.] Got 832040\n")
+
+
+def test_command_chooses_the_type_of_the_queue(own_broker, start_server):
+    (command,) = (shlex.split(command, comments=True) for command in COMMANDS if "vhost" in command)
+    usual = os.environ.get("QUEUE_TYPE", "classic")
+    with own_broker.between(command, [*command[:-1], usual]):
+        start_server()
+        assert "rpc_queue\tquorum" in own_broker.ctl("list_queues", "name", "type")
+
+
+def test_permissions_suffice_and_let_a_client_take_no_request(
+    users, own_broker, start_server, rpc_queue
+):
+    server_url, client_url = users
     refused = pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED")
     for method in ("basic_get", "queue_purge"):
         with Broker(client_url).channel() as channel, refused:
