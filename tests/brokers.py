@@ -56,7 +56,7 @@ def client_threads():
     return {thread for thread, stack in stacks.items() if "rpc_client.py" in stack}
 
 
-def ends_with(call, *args):
+def afterwards(call, *args):
     """Return what makes this call at the end of its `with` block."""
     stack = contextlib.ExitStack()
     stack.callback(call, *args)
@@ -102,7 +102,7 @@ class OwnBroker(Broker):
     def between(self, before, after):
         """The block runs between two commands of rabbitmqctl."""
         self.ctl(*before)
-        return ends_with(self.ctl, *after)
+        return afterwards(self.ctl, *after)
 
     def setting(self, name, value, usual):
         """The broker has an unusual setting."""
@@ -113,7 +113,7 @@ class OwnBroker(Broker):
         """It closed its connections and ended in order; the block ends when it is up again."""
         self.ctl("stop_app")
         self.kill()
-        return ends_with(self.start)
+        return afterwards(self.start)
 
     def out_of_memory(self):
         """It blocks whoever publishes."""
@@ -125,7 +125,7 @@ class OwnBroker(Broker):
         sync = "catch mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()]."
         self.ctl("eval", sync)  # or it may have forgotten a new queue, or its leader
         self.kill()
-        return ends_with(self.start)
+        return afterwards(self.start)
 
     def queues(self):
         return dict(map(str.split, self.ctl("list_queues", "name", "messages").splitlines()))
@@ -162,7 +162,7 @@ class ComposeBroker(OwnBroker):
 
     def frozen(self):
         self.compose("pause rabbitmq")
-        return ends_with(self.compose, "unpause rabbitmq")
+        return afterwards(self.compose, "unpause rabbitmq")
 
     def listen_with_tls(self, folder):
         self.compose("cp", f"{folder}/.", "rabbitmq:/var/lib/rabbitmq")
@@ -192,7 +192,7 @@ class PrivateBroker(OwnBroker):
         os.killpg(self.server.process.pid, signal.SIGSTOP)
         (beam,) = psutil.Process(self.server.process.pid).children()
         wait_until(5, lambda: beam.status() == psutil.STATUS_STOPPED)
-        return ends_with(os.killpg, self.server.process.pid, signal.SIGCONT)
+        return afterwards(os.killpg, self.server.process.pid, signal.SIGCONT)
 
 
 def docker_answers():

@@ -8,7 +8,7 @@ import time
 
 import pika
 import pytest
-from brokers import OwnBroker, ends_with, run
+from brokers import OwnBroker, afterwards, run
 
 CLIENT_HANDSHAKE = 6  # answers, each in one piece: Start, Tune, two Open-, Declare-, Consume-Ok
 NEVER_DEAD = 10**6
@@ -41,8 +41,6 @@ class Relay:
     def ask(self, source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(4096):
-                while self.kilobytes_per_second == 0:
-                    time.sleep(0.01)
                 if self.kilobytes_per_second:
                     time.sleep(len(data) / 1000 / self.kilobytes_per_second)
                 self.last = data
@@ -84,7 +82,7 @@ class Relay:
             run("iptables", "-w", "-I", *rule, stderr=subprocess.DEVNULL)
         except (OSError, subprocess.CalledProcessError):
             pytest.skip("only root can drop packets, with iptables")
-        return ends_with(run, "iptables", "-w", "-D", *rule)
+        return afterwards(run, "iptables", "-w", "-D", *rule)
 
     def close(self):
         self.revived.set()

@@ -25,7 +25,7 @@ class Script(PopenSpawn):
         self.expect_exact(" [x] Awaiting RPC requests")
         return self
 
-    def ends_with_what_it_prints(self):
+    def kill_and_read(self):
         self.proc.kill()
         return self.read()
 

@@ -51,13 +51,10 @@ def test_client_calls_on_after_failures_and_keeps_neither_request_nor_reply(clie
     class Request(bytes):
         """bytes that Python's garbage collector can tell of."""
 
-    def fails(error, body, timeout=10):
-        with pytest.raises(error):
-            client.ask(Request(body), timeout)
-
     start_server("fib = lambda n: n == 29 and time.sleep(0.5) or real_fib(n)")
-    for error, *request in (RefusedError, b"-1"), (RefusedError, b""), (TimeoutError, b"29", 0.2):
-        fails(error, *request)
+    for body, timeout in (b"-1", 10), (b"", 10), (b"29", 0.2):
+        with pytest.raises(RpcError):
+            client.ask(Request(body), timeout)
         gc.collect()
         kept = [thing for thing in gc.get_objects() if isinstance(thing, (RpcError, Request))]
         assert not kept
@@ -141,15 +138,7 @@ def test_client_leaves_all_names_but_its_own_to_subclasses(client):
     assert {name for name in names if name[0] != "_"} == {"queue", "connect", "ask", "close"}
 
 
-@pytest.mark.parametrize("queue", ["", "ß" * 128])
-def test_name_that_no_queue_may_have_is_a_value_error(queue):
-    with pytest.raises(ValueError, match="the name of the queue must have 1 to 255 bytes"):
-        RpcClient(queue)
-
-
-def test_large_request_is_sent_in_a_thread_and_in_its_caller_s_context(
-    client, start_server, monkeypatch
-):
+def test_large_request_is_sent_in_a_thread_in_its_context(client, start_server, monkeypatch):
     def publish_here(channel, **kwargs):
         sent.append((threading.current_thread() is threading.main_thread(), variable.get("none")))
         publish(channel, **kwargs)

@@ -113,9 +113,7 @@ def test_lack_of_threads_is_told_and_costs_no_call(own_broker, channel, rpc_queu
     wait_until(5, lambda: len(own_broker.list_connections()) == before)
 
 
-def test_connection_is_closed_after_a_late_step_and_nobody_is_told(
-    monkeypatch, threads_before, caplog
-):
+def test_connection_is_closed_after_a_late_step_in_silence(monkeypatch, threads_before, caplog):
     rpc, told, late = rpc_client.RpcConnection("amqp://node", ""), mock.Mock(), threading.Event()
     rpc.connection = mock.Mock()
     rpc.connection.close.side_effect = OSError

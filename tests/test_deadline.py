@@ -16,12 +16,6 @@ from rpc_client import FibonacciRpcClient, NoServerError, RpcTimeoutError
 pytestmark = pytest.mark.usefixtures("threads_before")
 
 
-def cuts(monkeypatch, way, step):
-    """From now on, this step of a channel's loses its connection, as a client takes it."""
-    make = getattr(BlockingChannel, step)
-    monkeypatch.setattr(BlockingChannel, step, lambda *a, **k: way.cut() or make(*a, **k))
-
-
 def reason(client, timeout, error=TimeoutError):
     """Return why a call, which is expected to fail in time, failed."""
     with takes(0, timeout + 1), pytest.raises(error, match=f"^no answer within {timeout} s: ") as e:
@@ -93,26 +87,25 @@ def test_refusal_on_a_slow_link_is_told_at_its_deadline(own_broker, restricted, 
     assert told.count(nodes) >= (5 if nodes == 1 else 4), told  # This machine may stall once.
 
 
-@pytest.mark.parametrize(
-    ("step", "attempts"), [("queue_declare", [1]), ("basic_publish", [3, 4, 5])]
-)
-def test_losses_are_told_and_make_no_storm(way, far_client, rpc_queue, monkeypatch, step, attempts):
-    cuts(monkeypatch, way, step)
+@pytest.mark.parametrize(("step", "most"), [("queue_declare", 1), ("basic_publish", 5)])
+def test_losses_are_told_and_make_no_storm(way, far_client, rpc_queue, monkeypatch, step, most):
+    make = getattr(BlockingChannel, step)
+    monkeypatch.setattr(BlockingChannel, step, lambda *a, **k: way.cut() or make(*a, **k))
     assert "closed the connection: " in reason(far_client, 1)
-    assert way.connections in attempts
+    assert way.connections <= most
 
 
 def test_timeout_error_tells_an_alarm(own_broker, way, far_client, server, channel, threads_before):
     assert far_client.call(30) == 832040
-    with own_broker.out_of_memory():
+    with own_broker.out_of_memory(), FibonacciRpcClient(way.url) as other:
         wait_until(5, lambda: "blocks publishers" in reason(far_client, 1))  # it takes its time
         for _ in range(3):
             assert reason(far_client, 0.2) == "the broker blocks publishers: low on memory"
-        with FibonacciRpcClient(own_broker.url()) as other:
-            assert "blocks publishers" in reason(other, 1)
+        assert "blocks publishers" in reason(other, 1)
+    far_client.close()  # It has not read yet that the alarm is over.
+    assert way.closed()
     assert far_client.call(30) == 832040
     wait_until(5, lambda: client_threads() <= threads_before)  # the other is closed by now
-    assert way.connections == 1
     assert server.ends(signal.SIGTERM) == 0
     assert waiting(channel) == 0
 
@@ -134,14 +127,7 @@ def test_client_publishes_nothing_in_an_alarm_and_once_after(way, own_broker, rp
         assert way.connections == 1
 
 
-def test_connection_that_was_blocked_is_closed_after_the_alarm(own_broker, way, far_client, server):
-    with own_broker.out_of_memory():
-        wait_until(5, lambda: "blocks publishers" in reason(far_client, 1))
-    far_client.close()
-    assert way.closed()
-
-
-@pytest.mark.parametrize("kilobytes_per_second", [0, 800])
+@pytest.mark.parametrize("kilobytes_per_second", [8, 800])
 def test_large_request_on_a_slow_link_ends_in_time(way, far_client, server, kilobytes_per_second):
     way.kilobytes_per_second = kilobytes_per_second
     with (
@@ -166,12 +152,10 @@ def test_call_is_answered_by_a_broker_that_comes_late(own_broker, server, nodes)
     relays[0].close()
 
 
-@pytest.mark.parametrize(
-    ("nodes", "timeout", "told"), [(1, 1.1, 0.5), (2, 1.4, 1.0), (3, 1.2, 1.2)]
-)
-def test_reason_is_that_of_the_last_attempt_with_time_or_of_the_first(
-    monkeypatch, nodes, timeout, told
-):
+@pytest.mark.parametrize("case", [(1, 1.1, 0.5), (2, 1.4, 1.0), (3, 1.2, 1.2)])
+def test_reason_is_of_the_last_attempt_with_time_or_the_first(monkeypatch, case):
+    nodes, timeout, told = case
+
     def fail(client, seconds):
         time.sleep(0.01)  # A machine takes time for an attempt.
         raise ConnectionError(seconds)

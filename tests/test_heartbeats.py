@@ -13,7 +13,7 @@ def test_function_of_several_heartbeats_costs_no_connection(broker, start_server
     queues = [send_request(channel, n)[0] for n in (b"30", b"31")]  # one is busy, one sleeps
     assert [receive(channel, queue)[2] for queue in queues] == [b"832040", b"1346269"]
     assert waiting(channel) == 0
-    assert " [!] " not in "".join(server.ends_with_what_it_prints() for server in servers)
+    assert " [!] " not in "".join(server.kill_and_read() for server in servers)
 
 
 def test_loss_while_it_computes_is_told_as_such(way, busy_server, start_server, channel):

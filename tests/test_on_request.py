@@ -9,6 +9,7 @@ from brokers import wait_until
 from wire import receive, round_trip, send_request, waiting
 
 import rpc_server
+from rpc_client import RpcClient
 from rpc_server import fib
 from tests.functions.tutorial import QUORUM
 
@@ -141,10 +142,14 @@ def test_request_that_costs_a_connection_comes_back_once(own_broker, way, start_
     assert receive(channel, queue)[2] == b"832040"
 
 
+@pytest.mark.parametrize("use", [RpcClient, lambda queue: rpc_server.serve(queue, len)])
+@pytest.mark.parametrize("queue", ["", "ß" * 128])
+def test_name_that_no_queue_may_have_is_a_value_error(queue, use):
+    with pytest.raises(ValueError, match="the name of the queue must have 1 to 255 bytes"):
+        use(queue)
+
+
 def test_server_declares_a_durable_queue_with_a_name_and_no_type(broker, start_server, channel):
-    for name in "", "x" * 256:
-        with pytest.raises(ValueError, match="the name of the queue must have 1 to 255 bytes"):
-            rpc_server.serve(name, rpc_server.compute)
     server = start_server(url=broker.url(channel_max=1))  # on one channel
     channel.queue_declare("rpc_queue", durable=True)  # a 406 if it had other settings
     assert server.ends(signal.SIGTERM) == 0

@@ -13,7 +13,16 @@ import brokers
 import pika
 import port_for
 import pytest
-from brokers import NO_BROKER, NO_LIST, PORTS, QUEUES, Broker, ComposeBroker, ends_with, find_broker
+from brokers import (
+    NO_BROKER,
+    NO_LIST,
+    PORTS,
+    QUEUES,
+    Broker,
+    ComposeBroker,
+    afterwards,
+    find_broker,
+)
 from scripts import ROOT
 from test_on_request import REFUSAL
 
@@ -98,7 +107,7 @@ def test_second_function_is_a_service_beside_the_first(broker, folder, docker_co
     compose = partial(broker.compose, files=[*map(str, files), *docker_compose_file[1:]])
     compose(up.removeprefix("docker compose ").partition("#")[0])
     ask, answer = ask.removeprefix("docker compose ").split("  # => ")
-    with ends_with(compose, "down --rmi local add_server"):
+    with afterwards(compose, "down --rmi local add_server"):
         assert compose(ask.replace("exec", "exec -T")) == f"{answer}\n"
 
 
@@ -117,16 +126,15 @@ def users(own_broker):
 
 
 @pytest.mark.timeout(600)
-def test_users_work_in_docker_also_if_the_first_of_a_list_of_nodes_is_down(
-    broker, users, tmp_path, docker_compose_file
-):
+def test_users_and_a_list_of_nodes_work_in_docker(broker, users, tmp_path, docker_compose_file):
     if not isinstance(broker, ComposeBroker):
         pytest.skip("the broker of this run is not the one of docker-compose.yml")
     override = tmp_path / "override.yml"
     _, urls = re.findall(r"```yaml\n(.+?)```", README, re.DOTALL)
+    # The first node of the list is down.
     override.write_text(re.sub('"(amqp://.+@rabbitmq):.+"', r'"\1:1/%2F,\1:5672/%2F"', urls))
     compose = partial(broker.compose, files=[*docker_compose_file, str(override)])
-    with ends_with(compose, "--profile demo rm --stop --force server"):
+    with afterwards(compose, "--profile demo rm --stop --force server"):
         compose("up -d --wait server")  # until it is healthy
         assert compose("run --rm client").endswith(" [.] Got 832040\n")
 
@@ -139,9 +147,7 @@ def test_command_chooses_the_type_of_the_queue(own_broker, start_server):
         assert "rpc_queue\tquorum" in own_broker.ctl("list_queues", "name", "type")
 
 
-def test_permissions_suffice_and_let_a_client_take_no_request(
-    users, own_broker, start_server, rpc_queue
-):
+def test_permissions_let_a_client_take_no_request(users, own_broker, start_server, rpc_queue):
     server_url, client_url = users
     refused = pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED")
     for method in ("basic_get", "queue_purge"):

@@ -12,10 +12,10 @@ from unittest import mock
 import pika
 import pytest
 from brokers import takes, wait_until
-from wire import background, receive, round_trip
+from wire import background, round_trip
 
 import rpc_server
-from rpc_client import FibonacciRpcClient, RefusedError, explain
+from rpc_client import FibonacciRpcClient, RefusedError, explain, node_parameters
 from tests.functions.tutorial import QUORUM
 
 CLOSED = "closed the connection: a restart, a missed heartbeat, or a port for TLS?"
@@ -69,7 +69,7 @@ def test_connection_that_is_ended_at_once_is_a_lost_one(proxy, start):
         client_finds_the_connection_closed(proxy)
     with pytest.raises(TimeoutError, match=re.escape(CLOSED)):
         FibonacciRpcClient(proxy).call(30, timeout=1)
-    lines = server.ends_with_what_it_prints().splitlines()
+    lines = server.kill_and_read().splitlines()
     assert len(lines) > 10
     assert all(line.endswith(CLOSED) for line in lines[:-1])  # None has a traceback.
 
@@ -121,16 +121,6 @@ def test_server_says_when_rabbitmq_blocks_it_and_when_no_more(own_broker, busy_s
     server.expect_exact(" [!] RabbitMQ blocks publishers no more\n")
 
 
-def test_server_says_why_it_lost_its_queue_also_where_no_thread_is_to_be_had(busy_server, channel):
-    no_thread = "def start(self): raise RuntimeError('no thread')"
-    patch = f"import threading\n{no_thread}\ndef fib(n):\n threading.Thread.start = start; return n"
-    server = busy_server(patch)
-    assert receive(channel, server.callback_queue)[2] == b"30"
-    channel.queue_delete("rpc_queue")
-    server.expect_exact("rpc_queue was deleted")
-    server.expect_exact(" failed: no thread\n")
-
-
 def test_server_declares_its_queue_again_when_someone_deletes_it(server, channel):
     channel.queue_delete("rpc_queue")
     server.expect_exact("rpc_queue was deleted")
@@ -153,22 +143,12 @@ def test_server_that_may_not_declare_says_so_and_serves_at_once(restricted, way,
     assert round_trip(channel, b"30")[1] == b"832040"
 
 
-@pytest.mark.parametrize(
-    ("connect", "third"),
-    [
-        (lambda url: FibonacciRpcClient(url).connect(), {"TCP_USER_TIMEOUT": 4_000}),
-        (lambda url: rpc_server.serve_node(url, "rpc_queue", None), {"TCP_KEEPCNT": 3}),
-    ],
-)
-def test_kernel_is_to_find_a_dead_machine_unless_the_url_has_options(monkeypatch, connect, third):
+def test_kernel_is_to_find_a_dead_machine_unless_the_url_has_options(monkeypatch):
     def options(query=""):
-        with pytest.raises(ConnectionError):
-            connect(f"amqp://localhost/{query}")
-        return pika.BlockingConnection.call_args.args[0].tcp_options
+        return node_parameters(f"amqp://localhost/{query}", rpc_server.TCP_OPTIONS).tcp_options
 
-    monkeypatch.setattr("pika.BlockingConnection", mock.Mock(side_effect=ConnectionRefusedError))
     monkeypatch.setattr("sys.platform", "linux")
-    assert options() == {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, **third}
+    assert options() == rpc_server.TCP_OPTIONS
     assert options("?tcp_options={'TCP_KEEPIDLE':20}") == {"TCP_KEEPIDLE": 20}
     monkeypatch.setattr("sys.platform", "darwin")  # where pika warns of the options that it lacks
     assert options() is None

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from brokers import ends_with, wait_until
+from brokers import afterwards, wait_until
 from wire import background, receive, round_trip, send_request, waiting
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -54,7 +54,7 @@ def test_redelivered_request_comes_first(stopped, rpc_queue, start_server, chann
         start_server()
     assert receive(channel, first)[2] == b"832040"
     assert receive(channel, second)[2] == b"1346269"
-    printed = server.ends_with_what_it_prints()
+    printed = server.kill_and_read()
     assert ("fib(31)" in printed, " failed: " in printed) == (not stopped, False)
 
 
@@ -85,9 +85,7 @@ def test_second_signal_ends_a_server_and_loses_no_call(busy_server, start_server
 
 
 @pytest.mark.parametrize("how", ["frozen", "out_of_memory"])
-def test_server_of_a_silent_broker_ends_and_its_reply_is_read_later(
-    own_broker, busy_server, channel, how
-):
+def test_server_of_a_silent_broker_ends_and_leaves_its_reply(own_broker, busy_server, channel, how):
     server = busy_server()
     with getattr(own_broker, how)():
         server.sendline()  # the reply has a broker that is out of memory block the connection
@@ -126,7 +124,7 @@ def test_servers_that_end_in_turn_under_load_lose_no_call(start_server, client, 
 
     servers, over, answers = [start_server(), start_server()], threading.Event(), []
     calls = background(load)
-    with ends_with(over.set):
+    with afterwards(over.set):
         for _ in range(6):
             assert servers.pop(0).ends(signum) == (0 if signum == signal.SIGTERM else -signum)
             servers.append(start_server())

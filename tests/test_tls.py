@@ -68,7 +68,7 @@ def test_forks_and_heartbeats_go_on(tls, busy_server, start_server, channel, sta
     assert start(FORKS, url=tls.url).read() == "all answers are right\n"
     assert tls.connections == 1 + 5  # the server's, and one a process
     assert receive(channel, server.callback_queue)[2] == b"832040"
-    assert " [!] " not in server.ends_with_what_it_prints()
+    assert " [!] " not in server.kill_and_read()
 
 
 def test_connection_that_is_cut_or_interrupted_is_made_anew(tls, server, monkeypatch):

@@ -1,15 +1,14 @@
-"""The first thread that is not pika's cannot start, as in a container with a limit of threads."""
+"""The first two threads that are not pika's cannot start, as in a container with few threads."""
 
 import threading
 
-start = threading.Thread.start
+start, reasons = threading.Thread.start, ["can't start new thread", "nor one that closes"]
 
 
-def fail_once(thread):
-    if "(run)" not in thread.name:
-        return start(thread)
-    threading.Thread.start = start
-    raise RuntimeError("can't start new thread")
+def fail_twice(thread):
+    if reasons and "(run)" in thread.name:
+        raise RuntimeError(reasons.pop(0))
+    start(thread)
 
 
-threading.Thread.start = fail_once
+threading.Thread.start = fail_twice
