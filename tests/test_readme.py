@@ -28,7 +28,6 @@ from test_on_request import REFUSAL
 
 from rpc_client import FibonacciRpcClient, NoServerError, RefusedError, RpcClient
 from rpc_server import fib
-from tests.functions.tutorial import QUORUM
 
 README = (ROOT / "README.md").read_text()
 FILES = dict(re.findall(r"```python\n# (add_\w+\.py)\n(.+?)```", README, re.DOTALL))
@@ -53,13 +52,9 @@ def add_server(folder, start):
     return start(folder / "add_server.py").awaits_requests()
 
 
-def test_example_adds_two_numbers(folder, add_server, start):
+def test_example_adds_two_numbers_and_refuses_all_else(folder, add_server, start, broker):
     client = start(folder / "add_client.py")
-    assert client.read() == "3\n"
-    assert client.ends() == 0
-
-
-def test_example_refuses_what_are_not_two_numbers(add_server, broker):
+    assert (client.read(), client.ends()) == ("3\n", 0)
     with RpcClient("add_queue", broker.url()) as client:
         for body in NO_NUMBERS:
             with pytest.raises(RefusedError, match=r"^send two whole numbers, such as \[1, 2\]"):
@@ -131,8 +126,8 @@ def test_users_and_a_list_of_nodes_work_in_docker(broker, users, tmp_path, docke
         pytest.skip("the broker of this run is not the one of docker-compose.yml")
     override = tmp_path / "override.yml"
     _, urls = re.findall(r"```yaml\n(.+?)```", README, re.DOTALL)
-    # The first node of the list is down.
-    override.write_text(re.sub('"(amqp://.+@rabbitmq):.+"', r'"\1:1/%2F,\1:5672/%2F"', urls))
+    first_is_down = r'"\1:1/%2F,\1:5672/%2F"'
+    override.write_text(re.sub('"(amqp://.+@rabbitmq):.+"', first_is_down, urls))
     compose = partial(broker.compose, files=[*docker_compose_file, str(override)])
     with afterwards(compose, "--profile demo rm --stop --force server"):
         compose("up -d --wait server")  # until it is healthy
@@ -162,11 +157,6 @@ def test_permissions_let_a_client_take_no_request(users, own_broker, start_serve
             client.call(30)
         start_server(url=server_url)
         assert client.call(30) == 832040
-
-
-def test_tutorial_s_server_ends_with_406_where_this_pair_s_queue_is(server, channel):
-    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="406"):
-        channel.queue_declare("rpc_queue", durable=True, arguments=QUORUM)
 
 
 def test_tests_fail_without_any_broker_and_say_how_to_get_one(monkeypatch, request, tmp_path):

@@ -1,4 +1,7 @@
-"""A function that takes longer than RabbitMQ waits for heartbeats of two seconds."""
+"""A function that outlasts RabbitMQ's patience of two or three heartbeats of two seconds.
+
+It tells if the main thread and the thread of Heartbeats work on the connection at the same time.
+"""
 
 import threading
 import time
@@ -8,9 +11,10 @@ from pika import BlockingConnection
 import rpc_server
 
 rpc_server.POLL_SECONDS = 0.1
-handed_over = polling = False
-TWO_THREADS = " [!] two threads work on the connection"
 real_fib, process = rpc_server.fib, BlockingConnection.process_data_events
+TWO_THREADS = " [!] two threads work on the connection"
+main_thread_has_left = False  # while the connection is in the hands of Heartbeats' thread
+thread_polls = False
 
 
 def fib(n):
@@ -24,31 +28,29 @@ def fib(n):
 
 
 class Heartbeats(rpc_server.Heartbeats):
-    """Tells whether its thread polls while the main thread has the connection."""
-
     def __enter__(self):
-        global handed_over
-        handed_over = True
+        global main_thread_has_left
+        main_thread_has_left = True
         super().__enter__()
 
     def __exit__(self, *error):
-        global handed_over
+        global main_thread_has_left
         super().__exit__(*error)
-        handed_over = False
-        if polling:
+        main_thread_has_left = False
+        if thread_polls:
             print(TWO_THREADS, flush=True)
 
 
 def process_slowly(connection, time_limit=0):
-    global polling
+    global thread_polls
     if threading.current_thread() is threading.main_thread():
         return process(connection, time_limit)
-    if not handed_over:
+    if not main_thread_has_left:
         print(TWO_THREADS, flush=True)
-    polling = True
+    thread_polls = True
     time.sleep(0.2)
     process(connection, time_limit)
-    polling = False
+    thread_polls = False
 
 
 BlockingConnection.process_data_events = process_slowly
