@@ -63,7 +63,6 @@ class RpcConnection:
         self.corr_id = ""
         self.outcome: bytes | RpcError | None = None  # the tutorial's response, or an error
         self.step: futures.Future | None = None  # what within() has a thread do
-        self.used = 0.0  # time.monotonic() at the end of the last call
 
     def open(self, seconds):  # the tutorial's __init__()
         self.connection = pika.BlockingConnection(self.parameters(seconds))
@@ -101,20 +100,22 @@ class RpcConnection:
             body=body,
             mandatory=True,  # If there is no queue, RabbitMQ returns the request: on_return().
         )
-        # No consumer is left if RabbitMQ closes the channel, or cancels the consumer.
+        # RabbitMQ ends the consumer if it refuses the request, or if the callback queue is deleted.
         while self.outcome is None and self.channel.consumer_tags and deadline.seconds_left():
             self.connection.process_data_events(time_limit=deadline.seconds_left())
         return self.outcome  # FibonacciRpcClient.call() makes an int of it.
 
     # What the tutorial leaves out.
-    def call_in_thread(self, body, corr_id, deadline):
-        """call(), for a large request: sending it may take longer than there is time."""
-        seconds = deadline.seconds_left() + GRACE_SECONDS
-        return self.within(seconds, self.call, body, corr_id, deadline)
-
-    def wait_while_blocked(self, deadline):
+    def call_in_time(self, body, corr_id, deadline):
+        """Wait while RabbitMQ blocks publishers, then call(). None if the time is up before."""
         while self.blocked and deadline.seconds_left():  # RabbitMQ reads no request meanwhile.
             self.connection.process_data_events(time_limit=deadline.seconds_left())
+        if not (seconds := deadline.seconds_left()):
+            return None
+        if len(body) < LARGE_BYTES:
+            return self.call(body, corr_id, deadline)
+        # Sending a large request may take longer than there is time.
+        return self.within(seconds + GRACE_SECONDS, self.call, body, corr_id, deadline)
 
     def on_return(self, ch, method, props, body):
         if self.corr_id == props.correlation_id:
@@ -130,7 +131,7 @@ class RpcConnection:
         node = node_parameters(self.url, TCP_OPTIONS)
         node.socket_timeout = seconds / 2  # so that there is time for a host's second address
         node.stack_timeout = seconds
-        node.blocked_connection_timeout = None  # wait_while_blocked() waits until the deadline.
+        node.blocked_connection_timeout = None  # call_in_time() waits until the deadline.
         return node
 
     def diagnose(self, missed):
@@ -154,8 +155,7 @@ class RpcConnection:
     def within(self, seconds, step, *args):
         """Return what step(*args) returns; AMQPError if the step fails or takes longer.
 
-        The step runs in a thread, as pika may hang. Whoever gets any exception from within() has
-        to discard() the connection.
+        The step runs in a thread, as pika may hang. After any exception, call discard().
         """
         self.step = futures.Future()
         in_thread(self.step, step, *args)
@@ -200,7 +200,7 @@ class RpcClient:
         self.queue = queue
         self._urls = node_urls(url)
         # Idle connections by process id, in the order of use: a child must not use its parent's.
-        self._idle: dict[int, list[RpcConnection]] = {}
+        self._idle: dict[int, list] = {}
 
     def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Connect before the first ask(). ConnectionError if no node answers (10 s at most)."""
@@ -244,10 +244,12 @@ class RpcClient:
     def _take_idle(self, max_idle_seconds):
         """Return the connection that was used last, or None. Close those that are idle longer."""
         idle = self._idle.get(os.getpid(), [])
-        with contextlib.suppress(IndexError):  # There is none, or none any more.
+        try:
             while idle[0].used < time.monotonic() - max_idle_seconds:
                 idle.pop(0).discard(0)
             return idle.pop()  # atomic: no other thread gets it
+        except IndexError:  # None is left.
+            return None
 
     def _open(self, seconds):
         """Return a connection to the first node that answers within its share of the time."""
@@ -269,9 +271,7 @@ class RpcClient:
         """Return the response, or raise the error in its place; ConnectionError if rpc is lost."""
         usable = False
         try:
-            rpc.wait_while_blocked(deadline)
-            call = rpc.call if len(body) < LARGE_BYTES else rpc.call_in_thread
-            outcome = call(body, corr_id, deadline) if deadline.seconds_left() else None
+            outcome = rpc.call_in_time(body, corr_id, deadline)
             if outcome is None:
                 outcome = rpc.within(GRACE_SECONDS, rpc.diagnose, deadline.missed)
             usable = rpc.channel.is_open
