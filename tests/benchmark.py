@@ -1,5 +1,4 @@
-"""This pair beside the tutorial's, for fib(1): the way is compared. All run in turn, round by
-round, as a machine is not as fast now as it was a minute ago."""
+"""This pair beside the tutorial's, for fib(1), in turns, as a machine's speed changes."""
 
 import statistics
 import time

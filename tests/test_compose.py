@@ -31,8 +31,7 @@ def test_broker_and_server_come_back_when_they_are_killed(compose):
     ids = compose("ps -q rabbitmq server").split()
     compose("exec -T server sh -c", "kill -9 -1", check=False)
     compose("exec -T rabbitmq rabbitmqctl eval", "erlang:halt(1).", check=False)
-    restarts = "docker", "inspect", "-f", "{{.RestartCount}}"
-    wait_until(60, lambda: run(*restarts, *ids) == "1\n1\n")
+    wait_until(60, lambda: run("docker", "inspect", "-f{{.RestartCount}}", *ids) == "1\n1\n")
     compose("up -d --wait server")
 
 

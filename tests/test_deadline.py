@@ -3,11 +3,13 @@
 import signal
 import threading
 import time
+from unittest import mock
 
 import port_for
 import pytest
 from brokers import PORTS, client_threads, takes, wait_until
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
 from relay import CLIENT_HANDSHAKE, Relay
 from wire import background, receive, send_reply, waiting
 
@@ -38,7 +40,7 @@ def test_timeout_error_says_how_many_servers_are_busy(client, busy_server):
     wait_until(3, lambda: reason(client, 0.2) == words)  # an expired one does not wait
 
 
-def test_error_says_that_the_queue_was_deleted(way, far_client, rpc_queue, channel):
+def test_deleted_or_denied_queue_is_told(way, far_client, rpc_queue, channel, monkeypatch):
     reason(far_client, 0.2, NoServerError)
     assert not way.closed()  # as the broker has answered
     channel.queue_purge(rpc_queue)
@@ -47,6 +49,11 @@ def test_error_says_that_the_queue_was_deleted(way, far_client, rpc_queue, chann
     channel.queue_delete(rpc_queue)
     assert failed.result() == "NOT_FOUND - no queue 'rpc_queue' in vhost '/'"
     wait_until(1, way.closed)
+    far_client.connect()
+    channel.queue_declare(rpc_queue, durable=True)
+    refusal = mock.Mock(side_effect=ChannelClosedByBroker(403, "ACCESS_REFUSED - as since 4.3"))
+    monkeypatch.setattr(BlockingChannel, "queue_declare", refusal)
+    assert reason(far_client, 0.2) == "ACCESS_REFUSED - as since 4.3"
 
 
 def test_timeout_error_says_that_the_broker_is_frozen(own_broker, client, server):

@@ -79,8 +79,7 @@ CALLS = [(fib_30, (OURS,), 1, 10), (fib_30, (PIKA,), 7, 300)]
 CALLS += [(fib_29_too_late, (OURS, *THREADS), 1, 60), (RpcClient.close, (OURS, *THREADS), 1, 30)]
 
 
-# An interrupted Thread.start() may raise RuntimeError although the thread runs.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # threading's
 @pytest.mark.parametrize(("call", "files", "step", "least"), CALLS)
 def test_interrupted_client_calls_again(client, start_server, call, files, step, least):
     start_server("fib = lambda n: n == 29 and time.sleep(0.05) or real_fib(n)")
