@@ -32,7 +32,7 @@ TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}
 
 
 class RpcError(Exception):
-    """What ask() raises. By itself: the function failed, or RabbitMQ refused the request."""
+    """What ask() raises. A plain RpcError: the function failed, or RabbitMQ refused the request."""
 
     correlation_id = ""  # Servers log it if a request is refused, fails or is redelivered.
 
@@ -42,7 +42,7 @@ class RefusedError(RpcError):
 
 
 class NoServerError(RpcError):
-    """A request found no queue when it was sent, or no server that consumes it at its deadline."""
+    """There is no queue (told at once), or no server consumes it (told at the deadline)."""
 
 
 class RpcTimeoutError(RpcError, TimeoutError):
@@ -100,7 +100,7 @@ class RpcConnection:
             body=body,
             mandatory=True,  # If there is no queue, RabbitMQ returns the request: on_return().
         )
-        # RabbitMQ ends the consumer if it refuses the request, or if the callback queue is deleted.
+        # consumer_tags is empty once RabbitMQ has closed the channel, or cancelled the consumer.
         while self.outcome is None and self.channel.consumer_tags and deadline.seconds_left():
             self.connection.process_data_events(time_limit=deadline.seconds_left())
         return self.outcome  # FibonacciRpcClient.call() makes an int of it.
@@ -159,7 +159,7 @@ class RpcConnection:
         """
         self.step = futures.Future()
         in_thread(self.step, step, *args)
-        futures.wait([self.step], seconds)  # result() raises TimeoutError; a time limit may, too.
+        futures.wait([self.step], seconds)  # result()'s TimeoutError might be a time limit's, too.
         failure = self.step.exception() if self.step.done() else TimeoutError()
         if failure:  # pika raises many types while it connects.
             raise failure if isinstance(failure, AMQPError) else AMQPError(failure)
@@ -167,7 +167,7 @@ class RpcConnection:
 
     def discard(self, seconds):
         """Close the connection in a thread, as pika may hang. Wait for that `seconds` at most."""
-        if self.step and not self.step.done():  # Two threads must not use a connection at once.
+        if self.step and not self.step.done():  # Close after it: two threads must not meet there.
             self.step.add_done_callback(lambda _: in_thread(futures.Future(), self.close))
         else:
             futures.wait([in_thread(futures.Future(), self.close)], seconds)
@@ -321,7 +321,7 @@ def clear_openssl_errors():
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none")
 
 
-# rpc_server.py imports the functions from here to explain().
+# rpc_server.py, too, uses the functions from in_thread() to explain().
 def in_thread(future, step, *args):
     """Do the step in a daemon thread. Return the future, which gets its result or its error."""
 

@@ -59,11 +59,12 @@ def on_request(function, heartbeats, ch, method, props, body):
     if stopping:  # RabbitMQ gives a request that is not acknowledged to another server.
         return
     label = f"{props.correlation_id!r} ({body[:40]!r})"
-    if method.redelivered:  # It may crash this server, too. Acknowledged now, it reaches no third.
+    if method.redelivered:
+        # The request may have crashed its first server. Acknowledged now, it reaches no third.
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
     with heartbeats:  # Without heartbeats meanwhile, RabbitMQ would close the connection.
-        response, reply_type = answer(function, body, label)  # calls function(), here compute()
+        response, reply_type = answer(function, body, label)  # function(body), here compute()
     if ch.is_closed:  # RabbitMQ has closed the channel meanwhile: serve_node() says so.
         return
     ch.basic_publish(
@@ -102,7 +103,7 @@ def serve_node(url, queue, function):
         connection.add_on_connection_unblocked_callback(on_unblocked)
 
         log.info(" [x] Awaiting RPC requests")
-        while not stopping and channel.consumer_tags:  # as start_consuming(), but for `stopping`
+        while not stopping and channel.consumer_tags:  # like start_consuming()
             connection.process_data_events(time_limit=POLL_SECONDS)
         if not channel.consumer_tags:  # RabbitMQ has cancelled the consumer, or closed its channel.
             reasons = "a request outlasted the consumer_timeout, or a reply was refused"
