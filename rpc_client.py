@@ -157,7 +157,7 @@ class RpcConnection:
 
         The step runs in a thread, as pika may hang. After any exception, call discard().
         """
-        self.step = futures.Future()
+        self.step = futures.Future()  # known to discard() before the thread starts
         in_thread(self.step, step, *args)
         futures.wait([self.step], seconds)  # result()'s TimeoutError might be a time limit's, too.
         failure = self.step.exception() if self.step.done() else TimeoutError()
