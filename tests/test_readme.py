@@ -24,7 +24,7 @@ from brokers import (
     find_broker,
 )
 from scripts import ROOT
-from test_on_request import REFUSAL
+from test_on_request import QUORUM, REFUSAL
 
 from rpc_client import FibonacciRpcClient, NoServerError, RefusedError, RpcClient
 from rpc_server import fib
@@ -157,6 +157,8 @@ def test_permissions_let_a_client_take_no_request(users, own_broker, start_serve
             client.call(30)
         start_server(url=server_url)
         assert client.call(30) == 832040
+    with own_broker.channel() as channel, pytest.raises(Exception, match="406, .+inequivalent arg"):
+        channel.queue_declare(rpc_queue, durable=True, arguments=QUORUM)  # as the tutorial's server
 
 
 def test_tests_fail_without_any_broker_and_say_how_to_get_one(monkeypatch, request, tmp_path):
