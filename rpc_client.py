@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import contextvars
 import os
 import re
 import ssl
@@ -11,8 +10,6 @@ import threading
 import time
 import uuid
 import warnings
-from concurrent import futures
-from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pika
@@ -20,13 +17,10 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0  # for a call by default, and for an attempt to connect at most
 MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration.
-MIN_ATTEMPT_SECONDS = 0.5  # With less for each node, an attempt cannot tell why it fails.
 RETRY_SECONDS = 0.25  # between two attempts
 GRACE_SECONDS = 0.4  # for asking RabbitMQ why there is no response, and for closing
-MAX_IDLE_SECONDS = 30.0  # Later, RabbitMQ or a firewall may have given the connection up.
-LARGE_BYTES = 65_536  # A smaller request fits into the socket's buffer: sending it takes no time.
 # On Linux, these end a connection to a dead machine, or over a stalled network, in five seconds.
 TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}  # s, s, ms
 
@@ -49,262 +43,135 @@ class RpcTimeoutError(RpcError, TimeoutError):
     """No reply came in time: the message says why, such as busy servers or an absent broker."""
 
 
-# The tutorial's client, for one attempt. Programs use FibonacciRpcClient, below: its call() makes
-# attempts until there is a response.
-class RpcConnection:
-    """One connection, for one call at a time."""
+class RpcClient(threading.local):
+    """Asks the servers that consume `queue`. Threads and forked children may share a client: it is
+    a threading.local, so each thread has attributes, and a connection, of its own. `url`
+    names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
+    ValueError if one is malformed. The first ask() connects."""
 
-    def __init__(self, url, queue):
-        self.url = url
-        self.address = node_address(url)
+    def __init__(self, queue: str, url: str | None = None) -> None:  # again in each thread
         self.queue = queue
-        self.connection: Any = None
-        self.blocked = None  # RabbitMQ's reason, while it blocks publishers
-        self.corr_id = ""
-        self.outcome: bytes | RpcError | None = None  # the tutorial's response, or an error
-        self.step: futures.Future | None = None  # what within() has a thread do
+        self.urls = node_urls(url)
+        self.closer: Closer | None = None  # connect() sets it, and what belongs to the connection.
+        self.response: bytes | RpcError | None = None
 
-    def open(self, seconds):  # the tutorial's __init__()
-        self.connection = pika.BlockingConnection(self.parameters(seconds))
-        self.channel = self.connection.channel()
-        result = self.channel.queue_declare(queue="", exclusive=True)
-        self.callback_queue = result.method.queue
-
-        self.channel.basic_consume(
-            queue=self.callback_queue,
-            on_message_callback=self.on_response,
-            auto_ack=True,
-        )
-        self.channel.add_on_return_callback(self.on_return)
-        self.connection.add_on_connection_blocked_callback(self.on_blocked)
-        self.connection.add_on_connection_unblocked_callback(self.on_unblocked)
-
-    def on_response(self, ch, method, props, body):
-        if self.corr_id == props.correlation_id and self.outcome is None:  # else late: dropped
-            self.outcome = body
-            if error := {"error": RpcError, "refused": RefusedError}.get(props.type):
-                self.outcome = error(body.decode(errors="backslashreplace")[:200])
-
-    def call(self, body, corr_id, deadline):
-        """Publish the request and wait; return the response, an RpcError, or None if none came."""
-        self.outcome = None
-        self.corr_id = corr_id  # str(uuid.uuid4()), made once in ask() for all of its attempts
-        self.channel.basic_publish(
-            exchange="",
-            routing_key=self.queue,
-            properties=pika.BasicProperties(
-                reply_to=self.callback_queue,
-                correlation_id=self.corr_id,
-                expiration=str(int(deadline.seconds_left() * 1000)),  # ms
-            ),
-            body=body,
-            mandatory=True,  # If there is no queue, RabbitMQ returns the request: on_return().
-        )
-        # consumer_tags is empty once RabbitMQ has closed the channel, or cancelled the consumer.
-        while self.outcome is None and self.channel.consumer_tags and deadline.seconds_left():
-            self.connection.process_data_events(time_limit=deadline.seconds_left())
-        return self.outcome  # FibonacciRpcClient.call() makes an int of it.
-
-    # What the tutorial leaves out.
-    def call_in_time(self, body, corr_id, deadline):
-        """Wait while RabbitMQ blocks publishers, then call(). None if the time is up before."""
-        while self.blocked and deadline.seconds_left():  # RabbitMQ reads no request meanwhile.
-            self.connection.process_data_events(time_limit=deadline.seconds_left())
-        if not (seconds := deadline.seconds_left()):
-            return None
-        if len(body) < LARGE_BYTES:
-            return self.call(body, corr_id, deadline)
-        # Sending a large request may take longer than there is time.
-        return self.within(seconds + GRACE_SECONDS, self.call, body, corr_id, deadline)
-
-    def on_return(self, ch, method, props, body):
-        if self.corr_id == props.correlation_id:
-            self.outcome = NoServerError(f"{self.address} has no {self.queue}: start a server")
-
-    def on_blocked(self, connection, frame):
-        self.blocked = frame.method.reason
-
-    def on_unblocked(self, connection, frame):
-        self.blocked = None
-
-    def parameters(self, seconds):
-        node = node_parameters(self.url, TCP_OPTIONS)
-        node.socket_timeout = seconds / 2  # so that there is time for a host's second address
-        node.stack_timeout = seconds
-        node.blocked_connection_timeout = None  # call_in_time() waits until the deadline.
-        return node
-
-    def diagnose(self, missed):
-        """Return the error that says why there is no response; ask RabbitMQ, if need be."""
-        if self.channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
-            return RpcError(f"{self.address} refused the request: it is too large, or not allowed")
-        if not self.channel.consumer_tags:  # RabbitMQ has cancelled the consumer.
-            raise AMQPError("the callback queue is gone: see RabbitMQ's log")
-        if self.blocked:
-            return RpcTimeoutError(f"{missed}: the broker blocks publishers: {self.blocked}")
-        try:
-            seen = self.channel.queue_declare(queue=self.queue, passive=True).method
-        except ChannelClosedByBroker as error:  # 404: no queue. Or the user has no right on it.
-            kind = NoServerError if error.reply_code == 404 else RpcTimeoutError
-            return kind(f"{missed}: {error.reply_text}")
-        if seen.consumer_count == 0:
-            return NoServerError(f"{missed}: no server is consuming")
-        counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
-        return RpcTimeoutError(f"{missed}: {counts}; servers busy, slow or lost: see their logs")
-
-    def within(self, seconds, step, *args):
-        """Return what step(*args) returns; AMQPError if the step fails or takes longer.
-
-        The step runs in a thread, as pika may hang. After any exception, call discard().
-        """
-        self.step = futures.Future()  # known to discard() before the thread starts
-        in_thread(self.step, step, *args)
-        futures.wait([self.step], seconds)  # result()'s TimeoutError might be a time limit's, too.
-        failure = self.step.exception() if self.step.done() else TimeoutError()
-        if failure:  # pika raises many types while it connects.
-            raise failure if isinstance(failure, AMQPError) else AMQPError(failure)
-        return self.step.result()
-
-    def discard(self, seconds):
-        """Close the connection in a thread, as pika may hang. Wait for that `seconds` at most."""
-        if self.step and not self.step.done():  # Close after it: two threads must not meet there.
-            self.step.add_done_callback(lambda _: in_thread(futures.Future(), self.close))
-        else:
-            futures.wait([in_thread(futures.Future(), self.close)], seconds)
-
-    def close(self):
-        if self.connection and self.connection.is_open:  # else pika logs an error
-            self.connection.close()
-
-
-class Deadline:
-    """The moment at which a call ends."""
-
-    def __init__(self, timeout):
-        self.end = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
-        self.missed = f"no answer within {timeout:g} s"
-
-    def seconds_left(self):
-        return max(0, self.end - time.monotonic())
-
-
-class RpcClient:
-    """Asks the servers that consume `queue`. Threads, and forked children, may share a client.
-
-    `url` names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
-    ValueError if a URL is malformed. The first ask() connects.
-    """
-
-    def __init__(self, queue: str, url: str | None = None) -> None:
-        check_queue(queue)
-        self.queue = queue
-        self._urls = node_urls(url)
-        # Idle connections by process id, in the order of use: a child must not use its parent's.
-        self._idle: dict[int, list] = {}
+    @staticmethod
+    def open(url, seconds, on_response):  # the tutorial's __init__(), in a thread without our self
+        connection = open_node(url, seconds, TCP_OPTIONS)
+        closer = Closer(connection)  # If a later step fails, the connection is closed.
+        channel = connection.channel()
+        result = channel.queue_declare(queue="", exclusive=True)
+        callback_queue = result.method.queue
+        channel.basic_consume(queue=callback_queue, on_message_callback=on_response, auto_ack=True)
+        return connection, channel, callback_queue, closer
 
     def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
-        """Connect before the first ask(). ConnectionError if no node answers (10 s at most)."""
-        self._keep(self._open(timeout))
-
-    def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
-        """Return the reply. A request lost on the way is sent again, and may be computed again.
-
-        Raises an RpcError if there is none, a second after `timeout` at most.
-        """
-        corr_id = str(uuid.uuid4())
-        try:
-            return self._retry(body, corr_id, Deadline(timeout))
-        except RpcError as error:
-            error.correlation_id = corr_id
-            error.add_note(f"correlation id: {corr_id}")  # for tracebacks
-            raise
-
-    def _retry(self, body, corr_id, deadline):
-        """Try the idle connections, then new ones, until the deadline."""
-        reason = ""
-        while seconds := deadline.seconds_left():
-            # An attempt that is cut short cannot tell why it fails: an earlier reason is kept.
-            is_cut_short = seconds < MIN_ATTEMPT_SECONDS * len(self._urls)
-            idle = self._take_idle(MAX_IDLE_SECONDS)
-            try:
-                return self._attempt(idle or self._open(seconds), body, corr_id, deadline)
-            except ConnectionError as error:
-                if not reason or not is_cut_short:
-                    reason = str(error)
-            # Idle connections are often lost, as pika sends no heartbeats: no pause after those.
-            if idle is None:
-                time.sleep(min(RETRY_SECONDS, deadline.seconds_left()))
-        raise RpcTimeoutError(f"{deadline.missed}: {reason or 'no time to send the request'}")
-
-    def _keep(self, rpc):
-        rpc.used = time.monotonic()
-        rpc.outcome = rpc.step = None  # An idle connection keeps no response in memory.
-        self._idle.setdefault(os.getpid(), []).append(rpc)
-
-    def _take_idle(self, max_idle_seconds):
-        """Return the connection that was used last, or None. Close those that are idle longer."""
-        idle = self._idle.get(os.getpid(), [])
-        try:
-            while idle[0].used < time.monotonic() - max_idle_seconds:
-                idle.pop(0).discard(0)
-            return idle.pop()  # atomic: no other thread gets it
-        except IndexError:  # None is left.
-            return None
-
-    def _open(self, seconds):
-        """Return a connection to the first node that answers within its share of the time."""
-        share = max(0.001, min(seconds, TIMEOUT_SECONDS)) / len(self._urls)  # pika rejects 0.
+        """Connect this thread. ConnectionError if no node answers in time (10 s at most)."""
+        share = max(0.001, min(timeout, TIMEOUT_SECONDS)) / len(self.urls)  # pika rejects 0.
         reasons = []
-        for url in self._urls:
-            rpc = RpcConnection(url, self.queue)
+        for url in self.urls:
+            self.address = node_address(url)
             try:
-                rpc.within(share, rpc.open, share)
-                return rpc
-            except BaseException as error:  # also Ctrl-C and a task queue's time limit
-                rpc.discard(GRACE_SECONDS)
-                if not isinstance(error, AMQPError):
-                    raise
-                reasons.append(f"{rpc.address} {explain(error)}")
-        raise ConnectionError("; ".join(reasons))
+                opened = in_time(share, self.open, url, share, self.on_response)
+                break
+            except AMQPError as error:
+                reasons.append(f"{self.address} {explain(error)}")
+        else:
+            raise ConnectionError("; ".join(reasons))
+        self.connection, self.channel, self.callback_queue, self.closer = opened
+        self.blocked = ""  # RabbitMQ's reason, while it blocks publishers
+        self.channel.add_on_return_callback(self.on_response)
+        self.connection.add_on_connection_blocked_callback(self.on_blocked)
+        self.connection.add_on_connection_unblocked_callback(self.on_blocked)
 
-    def _attempt(self, rpc, body, corr_id, deadline):
-        """Return the response, or raise the error in its place; ConnectionError if rpc is lost."""
+    def on_response(self, ch, method, props, body):
+        if self.corr_id == props.correlation_id and self.response is None:  # else late: dropped
+            self.response = body
+            if isinstance(method, pika.spec.Basic.Return):  # of our request, as it is mandatory
+                self.response = NoServerError(f"{self.address} has no {self.queue}: start a server")
+            elif error := {"error": RpcError, "refused": RefusedError}.get(props.type):
+                self.response = error(body.decode(errors="backslashreplace")[:200])
+
+    def on_blocked(self, connection, frame):
+        self.blocked = getattr(frame.method, "reason", "")  # Connection.Unblocked has none.
+
+    def publish_and_wait(self, body):  # the tutorial's call()
+        while self.blocked and self.seconds_left():  # RabbitMQ would read the request late.
+            self.connection.process_data_events(time_limit=self.seconds_left())
+        if not self.blocked:
+            self.channel.basic_publish(
+                exchange="",
+                routing_key=self.queue,
+                properties=pika.BasicProperties(
+                    reply_to=self.callback_queue,
+                    correlation_id=self.corr_id,
+                    expiration=str(int(self.seconds_left() * 1000)),  # ms
+                ),
+                body=body,
+                mandatory=True,  # If there is no queue, RabbitMQ returns it to on_response().
+            )
+        while self.response is None and self.channel.is_open and self.seconds_left():
+            self.connection.process_data_events(time_limit=self.seconds_left())
+
+    def attempt(self, body, missed):  # It returns the response, or an RpcError in its place.
         usable = False
         try:
-            outcome = rpc.call_in_time(body, corr_id, deadline)
-            if outcome is None:
-                outcome = rpc.within(GRACE_SECONDS, rpc.diagnose, deadline.missed)
-            usable = rpc.channel.is_open
-        except ChannelClosedByBroker as error:  # RabbitMQ would refuse it again.
-            raise RpcError(f"{rpc.address} refused the request: {error.reply_text}") from error
+            self.publish_and_wait(body)
+            if self.response is None:
+                state = self.address, self.channel, self.queue, self.blocked, self.closer
+                self.response = in_time(GRACE_SECONDS, diagnose, missed, *state)
+            usable = self.channel.is_open
+            return self.response
+        except ChannelClosedByBroker as error:  # RabbitMQ would refuse the request again.
+            return RpcError(f"{self.address} refused the request: {error.reply_text}")
         except AMQPError as error:
-            raise ConnectionError(f"{rpc.address} {explain(error)}") from error
-        finally:  # also after Ctrl-C and a task queue's time limit
-            if usable:
-                self._keep(rpc)
-            else:
-                rpc.discard(GRACE_SECONDS)
+            raise ConnectionError(f"{self.address} {explain(error)}") from error
+        finally:
+            self.response = None  # An idle client keeps no response in memory.
+            if not usable:  # also after Ctrl-C or a time limit, which may stop pika halfway
+                self.closer = None  # closes the connection
                 clear_openssl_errors()
-        if isinstance(outcome, RpcError):
-            raise outcome
-        return outcome
+
+    def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
+        """Return the reply, or raise an RpcError, a second after `timeout` at most. A request that
+        is lost on the way is sent again, and may be computed again."""
+        self.deadline = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
+        self.corr_id = str(uuid.uuid4())
+        missed = f"no answer within {timeout:g} s"
+        response, reason = None, "no time to send the request"
+        while response is None and self.seconds_left():
+            ready = self.closer and self.closer.pid == os.getpid() and self.channel.consumer_tags
+            try:
+                if not ready:
+                    self.connect(self.seconds_left())
+                response = self.attempt(body, missed)
+            except ConnectionError as error:
+                reason = str(error)
+                if not ready:  # An idle connection is often lost: try again at once.
+                    time.sleep(min(RETRY_SECONDS, self.seconds_left()))
+        response = RpcTimeoutError(f"{missed}: {reason}") if response is None else response
+        if isinstance(response, RpcError):
+            response.correlation_id = self.corr_id
+            raise response
+        return response
+
+    def seconds_left(self):
+        return max(0, self.deadline - time.monotonic())
 
     def close(self) -> None:
-        """Close the connections that no call uses, within GRACE_SECONDS. A later call connects."""
-        deadline = Deadline(GRACE_SECONDS)
-        while rpc := self._take_idle(float("inf")):
-            rpc.discard(deadline.seconds_left())
+        """Close this thread's connection, within GRACE_SECONDS. A later ask() connects."""
+        closer, self.closer = self.closer, None
+        if closer:
+            closer.close(GRACE_SECONDS)
 
-    def __enter__(self) -> Self:
+    def __enter__(self):
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
         self.close()
 
 
 class FibonacciRpcClient(RpcClient):
-    """The tutorial's interface. Its steps are in RpcConnection, which ask() uses."""
-
     def __init__(self, url: str | None = None) -> None:
         super().__init__("rpc_queue", url)
 
@@ -313,35 +180,73 @@ class FibonacciRpcClient(RpcClient):
         return int(self.ask(str(n).encode(), timeout))
 
 
+def diagnose(missed, address, channel, queue, blocked, closer):  # It holds the closer meanwhile.
+    if channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
+        return RpcError(f"{address} refused the request: it is too large, or not allowed")
+    if blocked:
+        return RpcTimeoutError(f"{missed}: the broker blocks publishers: {blocked}")
+    try:
+        seen = channel.queue_declare(queue=queue, passive=True).method
+    except ChannelClosedByBroker as error:  # 404: no queue. Or the user has no right on it.
+        kind = NoServerError if error.reply_code == 404 else RpcTimeoutError
+        return kind(f"{missed}: {error.reply_text}")
+    if seen.consumer_count == 0:
+        return NoServerError(f"{missed}: no server is consuming")
+    counts = f"servers consuming: {seen.consumer_count}, requests waiting: {seen.message_count}"
+    return RpcTimeoutError(f"{missed}: {counts}; servers busy, slow or lost: see their logs")
+
+
 def clear_openssl_errors():
     """Clear OpenSSL's errors of this thread. A lost TLS connection leaves one, which would end the
-    thread's next connection: "EOF occurred in violation of protocol" (cpython issue 148594).
-    """
+    thread's next connection: "EOF occurred in violation of protocol" (cpython issue 148594)."""
     with contextlib.suppress(ssl.SSLError):  # "none" is no cipher: that failure clears them.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none")
 
 
-# rpc_server.py, too, uses the functions from in_thread() to explain().
-def in_thread(future, step, *args):
-    """Do the step in a daemon thread. Return the future, which gets its result or its error."""
+class Closer:  # From here to explain(): what rpc_server.py imports, too.
+    """Closes a connection when nobody holds the closer any more: no thread's client, and no step.
+    Without it, Python would close the connection late, as pika's objects refer to each other."""
+
+    def __init__(self, connection):
+        self.connection, self.pid = connection, os.getpid()  # A forked child does not close it.
+
+    def close(self, seconds=0.0):  # It waits so long at most, as pika may hang.
+        if self.pid == os.getpid() and self.connection.is_open and not sys.is_finalizing():
+            with contextlib.suppress(AMQPError, RuntimeError):  # RuntimeError: no thread
+                in_time(seconds, self.connection.close)
+
+    __del__ = close
+
+
+def in_time(seconds, step, *args):
+    """Return what step(*args) returns; AMQPError if the step fails, or takes longer. The step runs
+    in a thread, as pika may hang. Nobody takes the result of a late step."""
 
     def run():
         try:
-            future.set_result(step(*args))
-        except Exception as error:
-            future.set_exception(error)
+            results.append(step(*args))
+        except Exception as error:  # without its traceback, which would hold the step's closer
+            results.append(AMQPError(error.with_traceback(None)))
 
-    try:  # A copy of the context, as OpenTelemetry keeps the caller's span there.
-        threading.Thread(target=contextvars.copy_context().run, args=[run], daemon=True).start()
-    except RuntimeError as error:  # no thread to be had, as in a container that limits them
-        future.set_exception(error)
-    return future
+    results: list = []
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    results.append(AMQPError(TimeoutError()))  # The first one counts.
+    if isinstance(results[0], AMQPError):
+        raise results.pop(0)
+    return results[0]
 
 
-def check_queue(queue):
-    """Raise ValueError if AMQP does not allow this name for a queue."""
-    if not 1 <= len(queue.encode()) <= 255:  # For "", RabbitMQ would make up a name.
-        raise ValueError("the name of the queue must have 1 to 255 bytes")
+def open_node(url, seconds, tcp_options):
+    """Return a connection to the node. Use in_time(), as the name service may hang."""
+    node = pika.URLParameters(url)  # Read at each attempt, as certificates are renewed.
+    node.connection_attempts = 1  # The caller makes the next attempt.
+    node.stack_timeout, node.socket_timeout = seconds, seconds / 2  # A host may have two addresses.
+    node.blocked_connection_timeout = None  # RabbitMQ's alarms are no reason to connect again.
+    if sys.platform == "linux":  # Elsewhere, pika warns of the options that it does not know.
+        node.tcp_options = node.tcp_options or tcp_options
+    return pika.BlockingConnection(node)
 
 
 def node_urls(url=None):
@@ -360,17 +265,7 @@ def node_urls(url=None):
 
 
 def node_address(url):
-    """Return the host and the port of a node, without the password."""
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def node_parameters(url, tcp_options):
-    """Return pika's parameters of a node, with these options unless the URL has its own."""
-    node = pika.URLParameters(url)  # Read at each attempt, as certificates are renewed.
-    node.connection_attempts = 1  # The caller makes the next attempt.
-    if sys.platform == "linux":  # Elsewhere, pika warns of the options that it does not know.
-        node.tcp_options = node.tcp_options or tcp_options
-    return node
+    return urlsplit(url).netloc.rpartition("@")[2]  # the host and the port, not the password
 
 
 def explain(error):

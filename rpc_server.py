@@ -10,27 +10,24 @@ import sys
 import threading
 import time
 import traceback
-import warnings
-from collections.abc import Callable
-from concurrent import futures
-from functools import partial
+from queue import Empty, SimpleQueue
 
-import pika
+from pika import BasicProperties
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 # Both scripts need these functions: keep the two files together.
-from rpc_client import check_queue, explain, in_thread, node_address, node_parameters, node_urls
+from rpc_client import TIMEOUT_SECONDS, Closer, explain, in_time, node_address, node_urls, open_node
 
 MAX_N = 20_000  # fib(20_000) has 4,180 digits; the client's int() reads 4,300 at most.
 POLL_SECONDS = 1.0  # between two polls of pika, and between two looks at `stopping`
 CLOSE_SECONDS = 2.0  # at most, for closing a connection
-# The pause between two attempts is random: servers that lost one broker do not return in step.
-MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # random: servers do not return in step
 # On Linux, these end an idle connection to a dead machine in five seconds. No TCP_USER_TIMEOUT:
 # in a memory alarm, RabbitMQ stops reading, and a large reply would be cut off.
 TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3}  # s, s, probes
 log = logging.getLogger(__name__)
 stopping = False  # True once SIGTERM or Ctrl-C has come
+requests: SimpleQueue = SimpleQueue()  # from on_request() to the thread of the function
 
 
 class Refused(Exception):
@@ -54,26 +51,32 @@ def compute(body: bytes) -> bytes:
     return b"%d" % fib(n)
 
 
-def on_request(function, heartbeats, ch, method, props, body):
-    """Compute, reply, then acknowledge; a redelivered request is acknowledged first."""
-    if stopping:  # RabbitMQ gives a request that is not acknowledged to another server.
+def on_request(ch, method, props, body):
+    """Compute, reply, then acknowledge. A redelivered request, which may have crashed its first
+    server, is acknowledged first: if it crashes this one, too, it comes to no third."""
+    if stopping:  # Not acknowledged, the request goes to another server.
         return
     label = f"{props.correlation_id!r} ({body[:40]!r})"
     if method.redelivered:
-        # The request may have crashed its first server. Acknowledged now, it reaches no third.
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
-    with heartbeats:  # Without heartbeats meanwhile, RabbitMQ would close the connection.
-        response, reply_type = answer(function, body, label)  # function(body), here compute()
-    if ch.is_closed:  # RabbitMQ has closed the channel meanwhile: serve_node() says so.
+    answers: SimpleQueue = SimpleQueue()
+    requests.put((body, label, answers))
+    response = None
+    while response is None:
+        try:
+            response, reply_type = answers.get(timeout=POLL_SECONDS)
+        except Empty:  # A poll in a callback sends heartbeats, and begins no other callback.
+            ch.connection.process_data_events()
+    if ch.is_closed:  # serve_node() says why.
         return
     ch.basic_publish(
         exchange="",
         routing_key=props.reply_to or "",  # RabbitMQ drops a reply without an address.
-        properties=pika.BasicProperties(correlation_id=props.correlation_id, type=reply_type),
+        properties=BasicProperties(correlation_id=props.correlation_id, type=reply_type),
         body=response,
     )
-    if not method.redelivered:  # Only now: had this server died, another would get the request.
+    if not method.redelivered:
         ch.basic_ack(delivery_tag=method.delivery_tag)
 
 
@@ -81,8 +84,7 @@ def declare(connection, queue):
     """Declare the queue; if RabbitMQ refuses that, say so. Return an open channel."""
     channel = connection.channel()
     try:
-        # Durable, as RabbitMQ 4.3 may deny transient shared queues; the broker chooses a type.
-        channel.queue_declare(queue=queue, durable=True)
+        channel.queue_declare(queue=queue, durable=True)  # RabbitMQ 4.3 denies transient ones.
     except ChannelClosedByBroker as error:  # The queue has other settings, or the user no right.
         log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
         with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again when polled.
@@ -91,29 +93,33 @@ def declare(connection, queue):
     return channel
 
 
-def serve_node(url, queue, function):
+def serve_node(url, queue):
     """Serve until `stopping`; raise an error if the node, the connection or the queue is lost."""
-    connection = pika.BlockingConnection(node_parameters(url, TCP_OPTIONS))
+    connection = in_time(TIMEOUT_SECONDS, open_node, url, TIMEOUT_SECONDS, TCP_OPTIONS)
     try:
         channel = declare(connection, queue)
         channel.basic_qos(prefetch_count=1)  # Requests wait in the queue, for any idle server.
-        callback = partial(on_request, function, Heartbeats(connection))
-        channel.basic_consume(queue=queue, on_message_callback=callback)
+        channel.basic_consume(queue=queue, on_message_callback=on_request)
         connection.add_on_connection_blocked_callback(on_blocked)
-        connection.add_on_connection_unblocked_callback(on_unblocked)
-
+        connection.add_on_connection_unblocked_callback(on_blocked)
         log.info(" [x] Awaiting RPC requests")
         while not stopping and channel.consumer_tags:  # like start_consuming()
             connection.process_data_events(time_limit=POLL_SECONDS)
         if not channel.consumer_tags:  # RabbitMQ has cancelled the consumer, or closed its channel.
             reasons = "a request outlasted the consumer_timeout, or a reply was refused"
             raise AMQPError(f"{queue} was deleted or lost its node, {reasons}: see RabbitMQ's log")
-    finally:  # In a thread, as RabbitMQ does not answer while it is out of memory, or frozen.
-        closing = in_thread(futures.Future(), connection.close)
-        futures.wait([closing], CLOSE_SECONDS)
+    finally:
+        Closer(connection).close(CLOSE_SECONDS)
 
 
-# What the tutorial leaves out, from answer() to serve().
+# What the tutorial leaves out.
+def work(function):
+    """Answer one request after another, in a thread: the main thread polls pika meanwhile."""
+    while True:
+        body, label, answers = requests.get()
+        answers.put(answer(function, body, label))
+
+
 def answer(function, body, label):
     """Return the reply and its AMQP type: None, "refused", or "error" if the function failed."""
     try:
@@ -122,53 +128,18 @@ def answer(function, body, label):
             raise TypeError(f"the function returned {type(response).__name__}, not bytes")
         return response, None
     except Refused as refusal:
+        log.warning(" [!] refused %s: %s", label, refusal)
         text, reply_type = str(refusal), "refused"
-        log.warning(" [!] refused %s: %s", label, text)
     except BaseException as error:  # Not even sys.exit() ends the server.
-        text, reply_type = "".join(traceback.format_exception_only(error)).strip(), "error"
         log.exception(" [!] failed on %s", label)
+        text, reply_type = "".join(traceback.format_exception_only(error)).strip(), "error"
     return text[:200].encode(errors="backslashreplace"), reply_type
 
 
-class Heartbeats:
-    """Keeps a connection alive while a function computes: `with heartbeats:`.
-
-    pika sends heartbeats only when the connection is polled. In the block, a thread polls the
-    connection, and the main thread must not use it. The block is in a callback of pika's, which
-    does not nest callbacks: no second request begins meanwhile.
-    """
-
-    def __init__(self, connection):
-        self.lock = threading.Lock()
-        self.computing, self.error = False, None
-        threading.Thread(target=self.run, args=[connection], daemon=True).start()
-
-    def run(self, connection):
-        while connection.is_open:
-            time.sleep(POLL_SECONDS)
-            with self.lock:
-                try:
-                    if self.computing:
-                        connection.process_data_events()
-                except Exception as error:  # The main thread raises it at the end of the block.
-                    self.error = error
-
-    def __enter__(self):
-        self.computing = True
-
-    def __exit__(self, *_):
-        with self.lock:  # The thread may be polling: the main thread waits until it has polled.
-            self.computing = False
-        if self.error:
-            raise self.error
-
-
 def on_blocked(connection, frame):
-    log.warning(" [!] RabbitMQ blocks publishers: %s; replies wait", frame.method.reason)
-
-
-def on_unblocked(connection, frame):
-    log.warning(" [!] RabbitMQ blocks publishers no more")
+    reason = getattr(frame.method, "reason", None)  # Connection.Unblocked has none.
+    state = f": {reason}; replies wait" if reason else " no more"
+    log.warning(" [!] RabbitMQ blocks publishers%s", state)
 
 
 def stop(signum, frame):
@@ -181,15 +152,13 @@ def stop(signum, frame):
         os.write(1, b" [!] ending after any request in hand; a second signal ends it at once\n")
 
 
-def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
+def serve(queue: str, function) -> None:
     """Serve until SIGTERM or Ctrl-C. If a node fails, say why, and try the next one of AMQP_URL.
 
-    `function` takes a request's bytes and returns the reply's, or raises Refused. It has to be
-    idempotent, and to end before RabbitMQ's consumer_timeout. Call serve() once, in the main thread
-    of its own process: it sets up signals and logging. ValueError if AMQP allows no such `queue`.
+    `function` takes a request's bytes and returns the reply's, or raises Refused. It runs in one
+    thread. It has to be idempotent, and to end before RabbitMQ's consumer_timeout. Call serve()
+    once, in the main thread of its own process: it sets up signals and logging.
     """
-    check_queue(queue)
-    warnings.filterwarnings("ignore", "BlockingConnection is deprecated")  # pika 2 removes it.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # It logs each failure in thirty lines.
     signal.signal(signal.SIGTERM, stop)
@@ -200,15 +169,14 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
         urls = itertools.cycle(node_urls())
     except ValueError as error:
         sys.exit(f" [!] {error}")
+    threading.Thread(target=work, args=[function], daemon=True).start()
     while not stopping:
         url = next(urls)
         try:
-            serve_node(url, queue, function)
-        except Exception as error:  # pika raises many types, not AMQPError alone.
-            reason = explain(error)
-            # A mistake in a script has a traceback. What pika or the network raises has none.
-            mistake = reason.startswith("failed: ") and not isinstance(error, (AMQPError, OSError))
-            log.warning(" [!] %s %s", node_address(url), reason, exc_info=mistake)
+            serve_node(url, queue)
+        except Exception as error:  # A mistake in a script has a traceback. A lost node has none.
+            mistake = not isinstance(error, (AMQPError, OSError))
+            log.warning(" [!] %s %s", node_address(url), explain(error), exc_info=mistake)
             if not stopping:
                 time.sleep(random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
 
