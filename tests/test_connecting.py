@@ -1,18 +1,15 @@
 """A client connects when it is first asked, or told to; in time, or it says why not."""
 
-import gc
 import socket
 import threading
-from unittest import mock
 
 import pika
 import pytest
 from brokers import client_threads, takes, wait_until
 from relay import CLIENT_HANDSHAKE
-from wire import background, receive, send_reply, waiting
+from wire import waiting
 
-import rpc_client
-from rpc_client import FibonacciRpcClient, RpcClient
+from rpc_client import FibonacciRpcClient
 
 pytestmark = pytest.mark.usefixtures("threads_before")
 
@@ -86,57 +83,9 @@ def test_client_that_may_not_declare_a_queue_says_so_and_closes_its_connection(r
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), 1e-9])
 def test_no_time_is_a_timeout_error_and_nothing_is_sent(client, rpc_queue, channel, timeout):
-    words = r"^no answer within .+ s: no time to send the request\n"
+    words = r"^no answer within .+ s: no time to send the request$"
     for _ in range(2):  # connected, and not
         with takes(0, 0.1), pytest.raises(TimeoutError, match=words):
             client.call(30, timeout)
         client.close()
     assert waiting(channel) == 0
-
-
-@pytest.mark.parametrize("connected", [True, False])
-def test_lack_of_threads_is_told_and_costs_no_call(own_broker, channel, rpc_queue, connected):
-    client, before = RpcClient(rpc_queue, own_broker.url()), len(own_broker.list_connections())
-    if connected:
-        client.connect()  # asking RabbitMQ why there is no response takes a thread, too
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threading.Thread, "start", mock.Mock(side_effect=RuntimeError("no thread")))
-        with pytest.raises(TimeoutError, match=r"^no answer within 0.2 s: .+ failed: no thread"):
-            client.ask(b"30", timeout=0.2)
-        client.close()
-    call = background(client.ask, b"31")
-    *_, (_, props, body) = (receive(channel, rpc_queue) for _ in range(waiting(channel) + 1))
-    send_reply(channel, props, body)
-    assert call.result(5) == b"31"
-    client.close()
-    gc.collect()
-    wait_until(5, lambda: len(own_broker.list_connections()) == before)
-
-
-def test_connection_is_closed_after_a_late_step_in_silence(monkeypatch, threads_before, caplog):
-    rpc, told, late = rpc_client.RpcConnection("amqp://node", ""), mock.Mock(), threading.Event()
-    rpc.connection = mock.Mock()
-    rpc.connection.close.side_effect = OSError
-    monkeypatch.setattr(threading, "excepthook", told)
-    with pytest.raises(pika.exceptions.AMQPError) as error:
-        rpc.within(0.1, late.wait)
-    assert "does not answer" in rpc_client.explain(error.value)
-    with takes(0, 0.3):
-        rpc.discard(5)
-    assert not rpc.connection.close.called  # as two threads must not use one connection
-    late.set()
-    wait_until(3, lambda: rpc.connection.close.called and client_threads() <= threads_before)
-    told.assert_not_called()
-    assert not caplog.text
-
-
-def test_connection_is_closed_if_its_opening_is_interrupted_as_it_ends(way, monkeypatch):
-    def wait_and_interrupt(*args):
-        monkeypatch.undo()
-        rpc_client.futures.wait(*args)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(rpc_client.futures, "wait", wait_and_interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        FibonacciRpcClient(way.url).connect()
-    assert way.closed()

@@ -9,7 +9,6 @@ from brokers import wait_until
 from wire import receive, round_trip, send_request, waiting
 
 import rpc_server
-from rpc_client import RpcClient
 from rpc_server import fib
 from tests.functions.tutorial import QUORUM
 
@@ -93,18 +92,6 @@ def test_mistake_is_logged_once_with_its_traceback_and_a_bad_request_without(sta
     assert ending.startswith(" [!] ending")
 
 
-def test_mistake_outside_the_function_is_told_and_its_server_goes_on(start_server, channel):
-    server = start_server("class Odd(rpc_server.Refused): __str__ = None\ndef fib(n): raise Odd()")
-    send_request(channel, b"30")
-    for _ in range(2):  # the second time, the request is acknowledged first
-        server.expect_exact(
-            " failed: 'NoneType' object is not callable\nTraceback (most recent call"
-        )
-        server.expect_exact("\nTypeError: 'NoneType' object is not callable\n")
-        server.awaits_requests()
-    assert round_trip(channel, b"x")[1].decode() == REFUSAL
-
-
 def test_reply_to_that_is_missing_or_names_no_queue_harms_nobody(server, channel):
     for reply_to in (None, "no such queue", b"\xff", "rpc_queue", "x" * 255):
         send_request(channel, b"30", reply_to=reply_to)
@@ -140,13 +127,6 @@ def test_request_that_costs_a_connection_comes_back_once(own_broker, way, start_
     queue, _ = send_request(channel, b"30")
     server.sendline()
     assert receive(channel, queue)[2] == b"832040"
-
-
-@pytest.mark.parametrize("use", [RpcClient, lambda queue: rpc_server.serve(queue, len)])
-@pytest.mark.parametrize("queue", ["", "ß" * 128])
-def test_name_that_no_queue_may_have_is_a_value_error(queue, use):
-    with pytest.raises(ValueError, match="the name of the queue must have 1 to 255 bytes"):
-        use(queue)
 
 
 def test_server_declares_a_durable_queue_with_a_name_and_no_type(broker, start_server, channel):

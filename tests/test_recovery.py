@@ -15,7 +15,7 @@ from brokers import takes, wait_until
 from wire import background, round_trip
 
 import rpc_server
-from rpc_client import FibonacciRpcClient, RefusedError, explain, node_parameters
+from rpc_client import FibonacciRpcClient, RefusedError, explain, open_node
 from tests.functions.tutorial import QUORUM
 
 CLOSED = "closed the connection: a restart, a missed heartbeat, or a port for TLS?"
@@ -42,6 +42,8 @@ def test_client_calls_again_after_missed_heartbeats_an_error_and_a_lost_queue(ow
         with pytest.raises(RefusedError):
             client.call(-1)
         own_broker.ctl("delete_queue", *own_broker.callback_queues())
+        with pytest.raises(TimeoutError):  # It finds that RabbitMQ has cancelled its consumer.
+            client.call(30, timeout=0.5)
         assert client.call(30, timeout=2) == 832040
     wait_until(5, lambda: len(own_broker.list_connections()) == 1)  # the server's
 
@@ -145,8 +147,11 @@ def test_server_that_may_not_declare_says_so_and_serves_at_once(restricted, way,
 
 def test_kernel_is_to_find_a_dead_machine_unless_the_url_has_options(monkeypatch):
     def options(query=""):
-        return node_parameters(f"amqp://localhost/{query}", rpc_server.TCP_OPTIONS).tcp_options
+        open_node(f"amqp://localhost/{query}", 1, rpc_server.TCP_OPTIONS)
+        return connect.call_args[0][0].tcp_options
 
+    connect = mock.Mock()
+    monkeypatch.setattr(pika, "BlockingConnection", connect)
     monkeypatch.setattr("sys.platform", "linux")
     assert options() == rpc_server.TCP_OPTIONS
     assert options("?tcp_options={'TCP_KEEPIDLE':20}") == {"TCP_KEEPIDLE": 20}
@@ -170,5 +175,4 @@ def test_client_asks_the_next_node_when_the_first_goes_dark(way, own_broker, sta
         call = background(client.call, 30)
         server.expect_exact(" [.] fib(30)")
         with way.dark():
-            idle_call = background(idle_client.call, 30)
-            assert call.result(15) == idle_call.result(15) == 832040
+            assert idle_client.call(30) == call.result(15) == 832040

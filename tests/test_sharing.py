@@ -1,10 +1,10 @@
 """One client for a whole program: its threads share it, and so do the children that it forks."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 
-import psutil
 import pytest
-from brokers import takes, wait_until
+from brokers import wait_until
 from scripts import ROOT
 from wire import background, receive, send_reply, waiting
 
@@ -19,8 +19,8 @@ FORKS = ROOT / "tests/functions/shared_client.py"
 def answer(channel, rpc_queue):
     """Make calls at the same time, answer them in turn, and return their callback queues."""
 
-    def answer(client, calls):
-        calls = [background(client.call, n) for n in range(calls)]
+    def answer(client, calls, submit=background):
+        calls = [submit(client.call, n) for n in range(calls)]
         requests = [receive(channel, rpc_queue) for _ in calls]
         assert not any(call.done() for call in calls)
         for _, props, body in requests:
@@ -31,11 +31,11 @@ def answer(channel, rpc_queue):
     return answer
 
 
-def test_calls_are_under_way_at_once_and_the_connection_used_last_is_next(client, answer):
-    queues = answer(client, 4)
-    assert len({*queues}) == 4
-    for _ in range(3):
-        assert answer(client, 1) == queues[3:]
+def test_calls_of_threads_are_under_way_at_once_and_a_thread_has_one_queue(client, answer):
+    assert len({*answer(client, 4)}) == 4
+    with ThreadPoolExecutor(1) as thread:
+        queues = [answer(client, 1, thread.submit) for _ in range(3)]
+    assert queues == [queues[0]] * 3
 
 
 def test_threads_get_their_own_answers_under_load_and_leave_nothing(own_broker, way, start_server):
@@ -55,49 +55,29 @@ def test_threads_get_their_own_answers_under_load_and_leave_nothing(own_broker, 
     wait_until(5, lambda: len(own_broker.list_connections()) == before)
 
 
-def connections_over(way):
-    """Return this process's connections to `way`, also those that the other end has closed."""
-    port = way.listener.getsockname()[1]
-    here = psutil.Process().net_connections("tcp")
-    return [connection for connection in here if connection.raddr and connection.raddr[1] == port]
-
-
-def test_call_passes_over_lost_connections(way, far_client, answer, start_server, monkeypatch):
-    monkeypatch.setattr("rpc_client.RETRY_SECONDS", 60)
-    answer(far_client, 4)
-    way.cut()
-    start_server()
-    assert far_client.call(30, timeout=5) == 832040
-    assert way.connections == 4 + 1
-    wait_until(3, lambda: len(connections_over(way)) == 1)
-
-
-def test_peak_of_calls_leaves_the_connection_that_is_in_use(way, far_client, answer, monkeypatch):
-    monkeypatch.setattr("rpc_client.MAX_IDLE_SECONDS", 2)
-    queues = answer(far_client, 4)
-    wait_until(9, lambda: answer(far_client, 1) == queues[3:] and len(connections_over(way)) == 1)
-    monkeypatch.setattr("rpc_client.MAX_IDLE_SECONDS", 0)
-    assert answer(far_client, 1) != queues[3:]  # idle for too long, it is not used again
-    way.last = b""
-    far_client.close()
-    assert way.closed()  # close() waits also for one that is idle for long
-
-
-def test_close_by_another_thread_ends_no_call(way, far_client, rpc_queue, channel):
+def test_close_is_of_the_thread_that_calls_it(way, far_client, rpc_queue, channel):
     call = background(far_client.call, 30)
     _, props, _ = receive(channel, rpc_queue)
     far_client.close()
+    assert way.closed()
     send_reply(channel, props, b"832040")
     assert call.result(5) == 832040
-    assert (waiting(channel), way.connections) == (0, 1)
-    far_client.close()
-    wait_until(3, way.closed)
+    assert (waiting(channel), way.connections) == (0, 2)
 
 
-def test_close_takes_no_longer_for_many_connections(own_broker, client, answer):
-    answer(client, 8)
-    with own_broker.frozen(), takes(0):
-        client.close()
+@pytest.mark.parametrize("close", ["close", ""])
+def test_thread_that_ends_leaves_no_connection(own_broker, way, start_server, start, close):
+    start_server()
+    before = len(own_broker.list_connections())
+    program = start("tests/functions/many_threads.py", close, url=way.url)
+    assert (program.read(), program.ends()) == ("a handful\n", 0)
+    assert way.connections == 61
+    wait_until(5, lambda: len(own_broker.list_connections()) == before)
+
+
+def test_dropped_client_leaves_no_connection(way, server):
+    assert FibonacciRpcClient(way.url).call(30) == 832040
+    wait_until(3, lambda: gc.collect() is not None and way.closed())
 
 
 def test_forked_children_and_their_parent_get_their_own_answers(way, start_server, start):

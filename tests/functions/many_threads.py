@@ -1,0 +1,22 @@
+"""A program with a thread for each call, and one call in its main thread.
+
+It ends with or without close(), and reports how many connections it has had at most.
+"""
+
+import sys
+import threading
+
+import psutil
+
+from rpc_client import FibonacciRpcClient
+
+client, most = FibonacciRpcClient(), 0
+for n in range(60):
+    thread = threading.Thread(target=client.call, args=[n])
+    thread.start()
+    thread.join()
+    most = max(most, len(psutil.Process().net_connections("tcp")))
+assert client.call(30) == 832040
+if "close" in sys.argv:
+    client.close()
+print("a handful" if most < 6 else most)
