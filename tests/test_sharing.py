@@ -72,7 +72,7 @@ def test_thread_that_ends_leaves_no_connection(own_broker, way, start_server, st
     program = start("tests/functions/many_threads.py", close, url=way.url)
     assert (program.read(), program.ends()) == ("a handful\n", 0)
     assert way.connections == 61
-    wait_until(5, lambda: len(own_broker.list_connections()) == before)
+    wait_until(5, lambda: len(own_broker.list_connections()) <= before)
 
 
 def test_dropped_client_leaves_no_connection(way, server):
