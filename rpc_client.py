@@ -45,19 +45,18 @@ class RpcTimeoutError(RpcError, TimeoutError):
 
 
 class RpcClient(threading.local):
-    """Asks the servers that consume `queue`. Threads and forked children may share a client: it is
-    a threading.local, so each thread has attributes, and a connection, of its own. `url`
-    names the broker, or a cluster's nodes, separated by commas; by default AMQP_URL does.
-    ValueError if one is malformed. The first ask() connects."""
+    """Asks the servers that consume `queue`. Threads and forked children may share a client: each
+    thread has attributes, and so a connection, of its own. `url` names the broker, or a cluster's
+    nodes, separated by commas; by default AMQP_URL does. ValueError if one is malformed."""
 
-    def __init__(self, queue: str, url: str | None = None) -> None:  # again in each thread
+    def __init__(self, queue: str, url: str | None = None) -> None:  # It runs in each thread.
         self.queue = queue
         self.urls = node_urls(url)
         self.closer: Closer | None = None  # connect() sets it, and what belongs to the connection.
         self.response: bytes | RpcError | None = None
 
     @staticmethod
-    def open(url, seconds, on_response):  # the tutorial's __init__(), in a thread without our self
+    def open(url, seconds, on_response):  # the tutorial's __init__(), in in_time()'s thread
         connection = open_node(url, seconds, TCP_OPTIONS)
         closer = Closer(connection)  # If a later step fails, the connection is closed.
         channel = connection.channel()
@@ -70,7 +69,7 @@ class RpcClient(threading.local):
         """Connect this thread. ConnectionError if no node answers in time (10 s at most)."""
         share = max(0.001, min(timeout, TIMEOUT_SECONDS)) / len(self.urls)  # pika rejects 0.
         reasons = []
-        me = weakref.proxy(self)  # A connection must not keep the client that it belongs to.
+        me = weakref.proxy(self)  # pika keeps its callbacks: they must not keep the client.
         for url in self.urls:
             self.address = node_address(url)
             try:
@@ -210,10 +209,11 @@ class Closer:  # From here to explain(): what rpc_server.py imports, too.
     Without it, Python would close the connection late, as pika's objects refer to each other."""
 
     def __init__(self, connection):
-        self.connection, self.pid = connection, os.getpid()  # A forked child does not close it.
+        self.connection, self.pid = connection, os.getpid()  # A forked child must not close it.
 
     def close(self, seconds=0.0):  # It waits so long at most, as pika may hang.
-        if self.pid == os.getpid() and self.connection.is_open and not sys.is_finalizing():
+        pid, self.pid = self.pid, 0  # It closes once: another thread may still be closing.
+        if pid == os.getpid() and self.connection.is_open and not sys.is_finalizing():
             with contextlib.suppress(AMQPError, RuntimeError):  # RuntimeError: no thread
                 in_time(seconds, self.connection.close)
 

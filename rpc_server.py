@@ -19,8 +19,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from rpc_client import TIMEOUT_SECONDS, Closer, explain, in_time, node_address, node_urls, open_node
 
 MAX_N = 20_000  # fib(20_000) has 4,180 digits; the client's int() reads 4,300 at most.
-POLL_SECONDS = 1.0  # between two polls of pika, and between two looks at `stopping`
-CLOSE_SECONDS = 2.0  # at most, for closing a connection
+POLL_SECONDS = 1.0  # between two polls of pika or looks at `stopping`; at most, for closing
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # random: servers do not return in step
 # On Linux, these end an idle connection to a dead machine in five seconds. No TCP_USER_TIMEOUT:
 # in a memory alarm, RabbitMQ stops reading, and a large reply would be cut off.
@@ -53,7 +52,7 @@ def compute(body: bytes) -> bytes:
 
 def on_request(ch, method, props, body):
     """Compute, reply, then acknowledge. A redelivered request, which may have crashed its first
-    server, is acknowledged first: if it crashes this one, too, it comes to no third."""
+    server, is acknowledged first, so that it crashes two servers at most."""
     if stopping:  # Not acknowledged, the request goes to another server.
         return
     label = f"{props.correlation_id!r} ({body[:40]!r})"
@@ -66,8 +65,12 @@ def on_request(ch, method, props, body):
     while response is None:
         try:
             response, reply_type = answers.get(timeout=POLL_SECONDS)
-        except Empty:  # A poll in a callback sends heartbeats, and begins no other callback.
-            ch.connection.process_data_events()
+        except Empty:
+            try:  # Polling sends heartbeats. Inside a callback, pika begins no other.
+                ch.connection.process_data_events()
+            except Exception:  # The connection is lost. A new one would bring another request.
+                answers.get()
+                raise
     if ch.is_closed:  # serve_node() says why.
         return
     ch.basic_publish(
@@ -101,7 +104,6 @@ def serve_node(url, queue):
         channel.basic_qos(prefetch_count=1)  # Requests wait in the queue, for any idle server.
         channel.basic_consume(queue=queue, on_message_callback=on_request)
         connection.add_on_connection_blocked_callback(on_blocked)
-        connection.add_on_connection_unblocked_callback(on_blocked)
         log.info(" [x] Awaiting RPC requests")
         while not stopping and channel.consumer_tags:  # like start_consuming()
             connection.process_data_events(time_limit=POLL_SECONDS)
@@ -109,7 +111,7 @@ def serve_node(url, queue):
             reasons = "a request outlasted the consumer_timeout, or a reply was refused"
             raise AMQPError(f"{queue} was deleted or lost its node, {reasons}: see RabbitMQ's log")
     finally:
-        Closer(connection).close(CLOSE_SECONDS)
+        Closer(connection).close(POLL_SECONDS)
 
 
 # What the tutorial leaves out.
@@ -137,9 +139,7 @@ def answer(function, body, label):
 
 
 def on_blocked(connection, frame):
-    reason = getattr(frame.method, "reason", None)  # Connection.Unblocked has none.
-    state = f": {reason}; replies wait" if reason else " no more"
-    log.warning(" [!] RabbitMQ blocks publishers%s", state)
+    log.warning(" [!] RabbitMQ blocks publishers: %s; replies wait", frame.method.reason)
 
 
 def stop(signum, frame):
