@@ -139,7 +139,7 @@ class RpcClient(threading.local):
         self.deadline = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
         self.corr_id = str(uuid.uuid4())
         missed = f"no answer within {timeout:g} s"
-        response, reason = None, "no time to send the request"
+        response, reason = None, ""
         while response is None and self.seconds_left():
             ready = self.closer and self.closer.pid == os.getpid() and self.channel.consumer_tags
             try:
@@ -147,10 +147,12 @@ class RpcClient(threading.local):
                     self.connect(self.seconds_left())
                 response = self.attempt(body, missed)
             except ConnectionError as error:
-                reason = str(error)
+                if not reason or self.seconds_left():  # An attempt cut short cannot tell why.
+                    reason = str(error)
                 if not ready:  # An idle connection is often lost: try again at once.
                     time.sleep(min(RETRY_SECONDS, self.seconds_left()))
-        response = RpcTimeoutError(f"{missed}: {reason}") if response is None else response
+        if response is None:
+            response = RpcTimeoutError(f"{missed}: {reason or 'no time to send the request'}")
         if isinstance(response, RpcError):
             response.correlation_id = self.corr_id
             raise response
@@ -205,8 +207,7 @@ def clear_openssl_errors():
 
 
 class Closer:  # From here to explain(): what rpc_server.py imports, too.
-    """Closes a connection when nobody holds the closer any more: no thread's client, and no step.
-    Without it, Python would close the connection late, as pika's objects refer to each other."""
+    """Closes a connection once no client and no step holds it: Python frees pika's cycles late."""
 
     def __init__(self, connection):
         self.connection, self.pid = connection, os.getpid()  # A forked child must not close it.
@@ -214,15 +215,14 @@ class Closer:  # From here to explain(): what rpc_server.py imports, too.
     def close(self, seconds=0.0):  # It waits so long at most, as pika may hang.
         pid, self.pid = self.pid, 0  # It closes once: another thread may still be closing.
         if pid == os.getpid() and self.connection.is_open and not sys.is_finalizing():
-            with contextlib.suppress(AMQPError, RuntimeError):  # RuntimeError: no thread
+            with contextlib.suppress(AMQPError, RuntimeError, AssertionError):  # no thread, gevent
                 in_time(seconds, self.connection.close)
 
     __del__ = close
 
 
 def in_time(seconds, step, *args):
-    """Return what step(*args) returns; AMQPError if the step fails, or takes longer. The step runs
-    in a thread, as pika may hang. Nobody takes the result of a late step."""
+    """Return step(*args), done in a thread, as pika may hang. AMQPError if it fails, or is late."""
 
     def run():
         try:
