@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 10.0  # for a call by default, and for an attempt to connect a
 MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration.
 RETRY_SECONDS = 0.25  # between two attempts
 GRACE_SECONDS = 0.4  # for asking RabbitMQ why there is no response, and for closing
-# On Linux, these end a connection to a dead machine, or over a stalled network, in five seconds.
+# These end a connection to a dead machine in five seconds, on Linux: elsewhere, pika warns of them.
 TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_USER_TIMEOUT": 4_000}  # s, s, ms
 
 
@@ -111,7 +111,7 @@ class RpcClient(threading.local):
                 body=body,
                 mandatory=True,  # If there is no queue, RabbitMQ returns it to on_response().
             )
-        while self.response is None and self.channel.is_open and self.seconds_left():
+        while self.response is None and self.channel.consumer_tags and self.seconds_left():
             self.connection.process_data_events(time_limit=self.seconds_left())
 
     def attempt(self, body, missed):  # It returns the response, or an RpcError in its place.
@@ -163,9 +163,8 @@ class RpcClient(threading.local):
 
     def close(self) -> None:
         """Close this thread's connection, within GRACE_SECONDS. A later ask() connects."""
-        closer, self.closer = self.closer, None
-        if closer:
-            closer.close(GRACE_SECONDS)
+        if self.closer:
+            self.closer.close(GRACE_SECONDS)
 
     def __enter__(self):
         return self
@@ -186,6 +185,8 @@ class FibonacciRpcClient(RpcClient):
 def diagnose(missed, address, channel, queue, blocked, closer):  # It holds the closer meanwhile.
     if channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
         return RpcError(f"{address} refused the request: it is too large, or not allowed")
+    if not channel.consumer_tags:  # RabbitMQ has cancelled the consumer.
+        raise AMQPError("the callback queue is gone: see RabbitMQ's log")
     if blocked:
         return RpcTimeoutError(f"{missed}: the broker blocks publishers: {blocked}")
     try:
@@ -200,8 +201,7 @@ def diagnose(missed, address, channel, queue, blocked, closer):  # It holds the 
 
 
 def clear_openssl_errors():
-    """Clear OpenSSL's errors of this thread. A lost TLS connection leaves one, which would end the
-    thread's next connection: "EOF occurred in violation of protocol" (cpython issue 148594)."""
+    """A lost TLS connection leaves an error that ends the thread's next (cpython issue 148594)."""
     with contextlib.suppress(ssl.SSLError):  # "none" is no cipher: that failure clears them.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).set_ciphers("none")
 
@@ -246,8 +246,7 @@ def open_node(url, seconds, tcp_options):
     node.connection_attempts = 1  # The caller makes the next attempt.
     node.stack_timeout, node.socket_timeout = seconds, seconds / 2  # A host may have two addresses.
     node.blocked_connection_timeout = None  # RabbitMQ's alarms are no reason to connect again.
-    if sys.platform == "linux":  # Elsewhere, pika warns of the options that it does not know.
-        node.tcp_options = node.tcp_options or tcp_options
+    node.tcp_options = node.tcp_options or (tcp_options if sys.platform == "linux" else None)
     return pika.BlockingConnection(node)
 
 
@@ -287,6 +286,8 @@ def main() -> None:
     parser.add_argument("n", nargs="*", type=int, default=[30], help="0 to 20000 (default: 30)")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="default: 10 s")
     args = parser.parse_args()
+    if not args.timeout > 0:  # also nan
+        parser.error("--timeout: must be more than 0 seconds")
     try:
         with FibonacciRpcClient() as fibonacci_rpc:
             fibonacci_rpc.connect(args.timeout)
@@ -295,10 +296,9 @@ def main() -> None:
                 print(f" [.] Got {fibonacci_rpc.call(n, args.timeout)}", flush=True)
     except KeyboardInterrupt:
         parser.exit(130)
-    except RpcError as error:
-        parser.exit(1, f" [!] {error} (correlation id: {error.correlation_id})\n")
-    except (ConnectionError, ValueError) as error:
-        parser.exit(1, f" [!] {error}\n")
+    except (RpcError, ConnectionError, ValueError) as error:
+        sent = f" (correlation id: {error.correlation_id})" if isinstance(error, RpcError) else ""
+        parser.exit(1, f" [!] {error}{sent}\n")
 
 
 if __name__ == "__main__":

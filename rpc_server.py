@@ -26,7 +26,8 @@ MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # random: servers do not return
 TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3}  # s, s, probes
 log = logging.getLogger(__name__)
 stopping = False  # True once SIGTERM or Ctrl-C has come
-requests: SimpleQueue = SimpleQueue()  # from on_request() to the thread of the function
+requests, answers = SimpleQueue[tuple](), SimpleQueue[tuple]()  # to the function's thread, and back
+UNBLOCKED = " [!] RabbitMQ blocks publishers no more"
 
 
 class Refused(Exception):
@@ -59,8 +60,7 @@ def on_request(ch, method, props, body):
     if method.redelivered:
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
-    answers: SimpleQueue = SimpleQueue()
-    requests.put((body, label, answers))
+    requests.put((body, label))
     response = None
     while response is None:
         try:
@@ -68,7 +68,7 @@ def on_request(ch, method, props, body):
         except Empty:
             try:  # Polling sends heartbeats. Inside a callback, pika begins no other.
                 ch.connection.process_data_events()
-            except Exception:  # The connection is lost. A new one would bring another request.
+            except Exception:  # The connection is lost. A new one would bring the next request.
                 answers.get()
                 raise
     if ch.is_closed:  # serve_node() says why.
@@ -104,6 +104,7 @@ def serve_node(url, queue):
         channel.basic_qos(prefetch_count=1)  # Requests wait in the queue, for any idle server.
         channel.basic_consume(queue=queue, on_message_callback=on_request)
         connection.add_on_connection_blocked_callback(on_blocked)
+        connection.add_on_connection_unblocked_callback(lambda *_: log.warning(UNBLOCKED))
         log.info(" [x] Awaiting RPC requests")
         while not stopping and channel.consumer_tags:  # like start_consuming()
             connection.process_data_events(time_limit=POLL_SECONDS)
@@ -118,8 +119,7 @@ def serve_node(url, queue):
 def work(function):
     """Answer one request after another, in a thread: the main thread polls pika meanwhile."""
     while True:
-        body, label, answers = requests.get()
-        answers.put(answer(function, body, label))
+        answers.put(answer(function, *requests.get()))
 
 
 def answer(function, body, label):

@@ -15,6 +15,7 @@ import rpc_server
 from rpc_client import FibonacciRpcClient
 
 AMQP = "amqp://guest:s3cret@{}:{}"
+TIMEOUTS = [["--timeout", seconds] for seconds in ("soon", "0", "-1", "nan")]
 MALFORMED = [
     *("{}:{}", "ampq://guest:s3cret@{}:{}", "amqp://guest:s3cret/@{}:{}/"),
     *(f"{AMQP}x/", f"amqp://localhost:1,{AMQP}x/", f"{AMQP}/?heartbeat=s3cret"),
@@ -43,7 +44,7 @@ def test_client_asks_for_several_numbers_and_waits_so_long(server, run_client, t
     assert done.stdout.endswith(" [x] Requesting fib(10)\n [.] Got 55\n")
 
 
-@pytest.mark.parametrize("args", [["x"], ["1.5"], ["-x"], ["9" * 5000], ["--timeout", "soon"]])
+@pytest.mark.parametrize("args", [["x"], ["1.5"], ["-x"], ["9" * 5000], *TIMEOUTS])
 def test_misuse_ends_the_client_with_status_2(run_client, args):
     done = run_client(*args)
     assert (done.stdout, done.returncode) == ("", 2)

@@ -1,7 +1,9 @@
 """A client connects when it is first asked, or told to; in time, or it says why not."""
 
+import gc
 import socket
 import threading
+from unittest import mock
 
 import pika
 import pytest
@@ -89,3 +91,29 @@ def test_no_time_is_a_timeout_error_and_nothing_is_sent(client, rpc_queue, chann
             client.call(30, timeout)
         client.close()
     assert waiting(channel) == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, AssertionError])  # AssertionError: in gevent's hub
+def test_connection_that_gets_no_thread_to_close_it_is_left_in_silence(way, error):
+    client = FibonacciRpcClient(way.url)
+    client.connect()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", mock.Mock(side_effect=error))
+        client.close()
+    assert not way.closed()
+
+
+def test_connection_is_closed_once_though_closing_hangs(way, server, monkeypatch):
+    close, closings = pika.BlockingConnection.close, []
+    monkeypatch.setattr(
+        pika.BlockingConnection, "close", lambda *args: closings.append(1) or close(*args)
+    )
+    client = FibonacciRpcClient(way.url)
+    client.connect()
+    way.answers = 0
+    client.close()
+    del client
+    gc.collect()
+    assert len(closings) == 1
+    way.revived.set()
+    wait_until(3, way.closed)

@@ -145,3 +145,16 @@ def test_call_is_answered_by_a_broker_that_comes_late(own_broker, server, nodes)
     with FibonacciRpcClient(",".join(urls[-nodes:])) as client:
         assert client.call(30, timeout=1.3) == 832040
     relays[0].close()
+
+
+def test_attempt_that_is_cut_short_does_not_replace_the_reason(monkeypatch):
+    def fail(client, seconds):
+        if seconds > 0.2:
+            raise ConnectionError("the true reason")
+        time.sleep(seconds)
+        raise ConnectionError("does not answer")
+
+    monkeypatch.setattr(FibonacciRpcClient, "connect", fail)
+    client = FibonacciRpcClient("amqp://localhost")
+    assert reason(client, 0.4) == "the true reason"
+    assert reason(client, 0.1) == "does not answer"

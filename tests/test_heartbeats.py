@@ -30,6 +30,19 @@ def test_loss_while_it_computes_is_told_as_such(way, busy_server, start_server, 
     server.expect(r"^\s+ \[!\] 127.0.0.1:\d+ closed the connection: .+\n")
 
 
+def test_server_that_loses_its_connection_takes_no_request_before_its_function_ends(
+    way, busy_server, start_server, channel
+):
+    server = busy_server("fib = lambda n: n == 30 and input() or real_fib(n)", way.url)
+    way.cut()  # new connections may come
+    start_server()
+    assert receive(channel, server.callback_queue)[2] == b"832040"
+    queues = [send_request(channel, b"31")[0] for _ in range(4)]  # half of them, if it took some
+    assert [receive(channel, queue)[2] for queue in queues] == [b"1346269"] * 4
+    server.sendline()
+    server.awaits_requests()
+
+
 def test_next_server_gets_the_request_of_a_dark_machine(way, busy_server, start_server, channel):
     server = busy_server(url=f"{way.url}?heartbeat=2")
     with way.dark():

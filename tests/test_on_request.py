@@ -92,6 +92,15 @@ def test_mistake_is_logged_once_with_its_traceback_and_a_bad_request_without(sta
     assert ending.startswith(" [!] ending")
 
 
+def test_mistake_in_the_script_is_told_with_its_traceback_and_its_server_goes_on(start, broker):
+    patch = "rpc_server.declare = lambda *_: setattr(rpc_server, 'declare', declare) or 1 / 0"
+    code = f"import rpc_server\ndeclare = rpc_server.declare\n{patch}\n"
+    server = start("-c", f"{code}rpc_server.serve('rpc_queue', rpc_server.compute)")
+    server.expect_exact(" failed: division by zero\nTraceback (most recent call last):\n")
+    server.expect_exact("\nZeroDivisionError: division by zero\n")
+    server.awaits_requests()
+
+
 def test_reply_to_that_is_missing_or_names_no_queue_harms_nobody(server, channel):
     for reply_to in (None, "no such queue", b"\xff", "rpc_queue", "x" * 255):
         send_request(channel, b"30", reply_to=reply_to)
