@@ -18,6 +18,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
+URL_START = "(?i)amqps?://([^/?#]*@)?[^@/?#:][^@]*$"  # pika takes user:12/3@host for a port.
 TIMEOUT_SECONDS = 10.0  # for a call by default, and for an attempt to connect at most
 MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration.
 RETRY_SECONDS = 0.25  # between two attempts
@@ -49,17 +50,19 @@ class RpcClient(threading.local):
     thread has attributes, and so a connection, of its own. `url` names the broker, or a cluster's
     nodes, separated by commas; by default AMQP_URL does. ValueError if one is malformed."""
 
-    def __init__(self, queue: str, url: str | None = None) -> None:  # It runs in each thread.
-        self.queue = queue
-        self.urls = node_urls(url)
-        self.closer: Closer | None = None  # connect() sets it, and what belongs to the connection.
+    def __init__(self, queue: str, url: str | None = None) -> None:  # called in each thread
+        self.queue, self.urls = queue, node_urls(url)
+        self.closer: Closer | None = None  # None: not connected
         self.response: bytes | RpcError | None = None
 
-    @staticmethod
-    def open(url, seconds, on_response):  # the tutorial's __init__(), in in_time()'s thread
+    @staticmethod  # It runs in a thread of in_time(), in which `self` has other attributes.
+    def open(url, seconds, on_response, on_blocked):  # the tutorial's __init__()
         connection = open_node(url, seconds, TCP_OPTIONS)
         closer = Closer(connection)  # If a later step fails, the connection is closed.
+        connection.add_on_connection_blocked_callback(on_blocked)
+        connection.add_on_connection_unblocked_callback(on_blocked)
         channel = connection.channel()
+        channel.add_on_return_callback(on_response)  # no queue: the request comes back
         result = channel.queue_declare(queue="", exclusive=True)
         callback_queue = result.method.queue
         channel.basic_consume(queue=callback_queue, on_message_callback=on_response, auto_ack=True)
@@ -68,12 +71,13 @@ class RpcClient(threading.local):
     def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Connect this thread. ConnectionError if no node answers in time (10 s at most)."""
         share = max(0.001, min(timeout, TIMEOUT_SECONDS)) / len(self.urls)  # pika rejects 0.
-        reasons = []
         me = weakref.proxy(self)  # pika keeps its callbacks: they must not keep the client.
+        callbacks = lambda *args: me.on_response(*args), lambda *args: me.on_blocked(*args)
+        reasons = []
         for url in self.urls:
             self.address = node_address(url)
             try:
-                opened = in_time(share, self.open, url, share, lambda *a: me.on_response(*a))
+                opened = in_time(share, self.open, url, share, *callbacks)
                 break
             except AMQPError as error:
                 reasons.append(f"{self.address} {explain(error)}")
@@ -81,9 +85,6 @@ class RpcClient(threading.local):
             raise ConnectionError("; ".join(reasons))
         self.connection, self.channel, self.callback_queue, self.closer = opened
         self.blocked = ""  # RabbitMQ's reason, while it blocks publishers
-        self.channel.add_on_return_callback(lambda *a: me.on_response(*a))
-        self.connection.add_on_connection_blocked_callback(lambda *a: me.on_blocked(*a))
-        self.connection.add_on_connection_unblocked_callback(lambda *a: me.on_blocked(*a))
 
     def on_response(self, ch, method, props, body):
         if self.corr_id == props.correlation_id and self.response is None:  # else late: dropped
@@ -109,7 +110,7 @@ class RpcClient(threading.local):
                     expiration=str(int(self.seconds_left() * 1000)),  # ms
                 ),
                 body=body,
-                mandatory=True,  # If there is no queue, RabbitMQ returns it to on_response().
+                mandatory=True,  # If there is no queue, RabbitMQ returns the request.
             )
         while self.response is None and self.channel.consumer_tags and self.seconds_left():
             self.connection.process_data_events(time_limit=self.seconds_left())
@@ -119,8 +120,7 @@ class RpcClient(threading.local):
         try:
             self.publish_and_wait(body)
             if self.response is None:
-                state = self.address, self.channel, self.queue, self.blocked, self.closer
-                self.response = in_time(GRACE_SECONDS, diagnose, missed, *state)
+                self.response = self.diagnose(missed)
             usable = self.channel.is_open
             return self.response
         except ChannelClosedByBroker as error:  # RabbitMQ would refuse the request again.
@@ -132,6 +132,15 @@ class RpcClient(threading.local):
             if not usable:  # also after Ctrl-C or a time limit, which may stop pika halfway
                 self.closer = None  # closes the connection
                 clear_openssl_errors()
+
+    def diagnose(self, missed):  # why there is no response
+        if self.channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
+            return RpcError(f"{self.address} refused the request: it is too large, or not allowed")
+        if not self.channel.consumer_tags:  # RabbitMQ has cancelled the consumer.
+            raise AMQPError("the callback queue is gone: see RabbitMQ's log")
+        if self.blocked:
+            return RpcTimeoutError(f"{missed}: the broker blocks publishers: {self.blocked}")
+        return in_time(GRACE_SECONDS, inspect, missed, self.channel, self.queue, self.closer)
 
     def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
         """Return the reply, or raise an RpcError, a second after `timeout` at most. A request that
@@ -173,7 +182,7 @@ class RpcClient(threading.local):
         self.close()
 
 
-class FibonacciRpcClient(RpcClient):
+class FibonacciRpcClient(RpcClient):  # Write such a class for a function of your own.
     def __init__(self, url: str | None = None) -> None:
         super().__init__("rpc_queue", url)
 
@@ -182,13 +191,7 @@ class FibonacciRpcClient(RpcClient):
         return int(self.ask(str(n).encode(), timeout))
 
 
-def diagnose(missed, address, channel, queue, blocked, closer):  # It holds the closer meanwhile.
-    if channel.is_closed:  # pika before 1.5 does not raise RabbitMQ's reason.
-        return RpcError(f"{address} refused the request: it is too large, or not allowed")
-    if not channel.consumer_tags:  # RabbitMQ has cancelled the consumer.
-        raise AMQPError("the callback queue is gone: see RabbitMQ's log")
-    if blocked:
-        return RpcTimeoutError(f"{missed}: the broker blocks publishers: {blocked}")
+def inspect(missed, channel, queue, closer):  # It holds the closer, as it uses the connection.
     try:
         seen = channel.queue_declare(queue=queue, passive=True).method
     except ChannelClosedByBroker as error:  # pika keeps it: its traceback would hold the closer.
@@ -234,7 +237,7 @@ def in_time(seconds, step, *args):
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    results.append(AMQPError(TimeoutError()))  # The first one counts.
+    results.append(AMQPError(TimeoutError()))  # It counts if it is the first.
     if isinstance(results[0], AMQPError):
         raise results.pop(0)
     return results[0]
@@ -254,14 +257,11 @@ def node_urls(url=None):
     """Return the URLs in `url`, by default in AMQP_URL; ValueError if one is malformed."""
     urls = re.split(r"(?i)\s*,\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
     try:
-        for node in urls:
-            pika.URLParameters(node)  # raises errors of many types
-            parts = urlsplit(node)
-            cut = "@" in node and "@" not in parts.netloc  # at the / of user:12/3@host
-            if parts.scheme not in ("amqp", "amqps") or not parts.hostname or cut:
-                raise ValueError  # pika takes http: for amqp:, and no host for localhost
-    except Exception:  # its message may contain the password
-        raise ValueError(f"{'url' if url else 'AMQP_URL'} is malformed: write {URL_FORM}") from None
+        well_formed = all(re.match(URL_START, node) and pika.URLParameters(node) for node in urls)
+    except Exception:  # of many types; its message may contain the password
+        well_formed = False
+    if not well_formed:
+        raise ValueError(f"{'url' if url else 'AMQP_URL'} is malformed: write {URL_FORM}")
     return urls
 
 
