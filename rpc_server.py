@@ -177,8 +177,7 @@ def serve(queue: str, function) -> None:
         except Exception as error:  # A mistake in a script has a traceback. A lost node has none.
             mistake = not isinstance(error, (AMQPError, OSError))
             log.warning(" [!] %s %s", node_address(url), explain(error), exc_info=mistake)
-            if not stopping:
-                time.sleep(random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
+            time.sleep(random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
 
 
 if __name__ == "__main__":

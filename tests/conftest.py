@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import uuid
+from functools import partial
 
 import brokers
 import port_for
@@ -26,8 +27,8 @@ rabbitmq_server = rabbitmq_proc(SERVER, ctl=CTL, port=PORTS, distribution_port=P
 
 
 def pytest_xdist_auto_num_workers():
-    """Tests mostly wait, so three run at a time, each with its own broker if it can have one."""
-    return 3 if not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists()) else 0
+    """Tests mostly wait, so four run at a time, each with its own broker if it can have one."""
+    return 4 if not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists()) else 0
 
 
 @pytest.fixture(scope="session")
@@ -178,6 +179,15 @@ def way(own_broker):
     """The way to the broker: a relay that may be cut, go dead, or refuse."""
     with contextlib.closing(Relay(own_broker)) as way:
         yield way
+
+
+@pytest.fixture
+def late_way(own_broker):
+    """The address of a port that refuses, and what opens a way to the broker there."""
+    port = port_for.get_port(PORTS)
+    with contextlib.ExitStack() as stack:
+        way = partial(Relay, own_broker, port)
+        yield f"127.0.0.1:{port}", lambda: stack.enter_context(contextlib.closing(way()))
 
 
 @pytest.fixture

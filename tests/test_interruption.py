@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -69,9 +68,7 @@ def moments_after_which_it_calls_again(client, call, files, step):
     for moment in itertools.count(1, step):
         if not interrupted(partial(call, client), files, moment):
             return moment
-        start = time.monotonic()
-        assert client.call(30, timeout=1) == 832040, moment
-        assert time.monotonic() - start < 1, moment
+        assert client.call(30, timeout=5) == 832040, moment
 
 
 CALLS = [(fib_30, (OURS,), 1, 10), (fib_30, (PIKA,), 7, 300)]
@@ -112,7 +109,7 @@ def test_time_limit_ends(step, error, way, far_client, channel, start_server, mo
         raise error
 
     signal.signal(signal.SIGUSR1, interrupt)
-    with takes(0.1):
+    with takes(0.1, 3):
         threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGUSR1)).start()
         with pytest.raises(type(error)) as raised:
             hang(far_client, way.url)

@@ -52,14 +52,14 @@ def test_threads_get_their_own_answers_under_load_and_leave_nothing(own_broker, 
             way.cut()
         list(done)  # raises what a call has raised
         assert answers == [True] * 800
-    wait_until(5, lambda: len(own_broker.list_connections()) == before)
+    wait_until(5, lambda: len(own_broker.list_connections()) <= before)
 
 
 def test_close_is_of_the_thread_that_calls_it(way, far_client, rpc_queue, channel):
     call = background(far_client.call, 30)
     _, props, _ = receive(channel, rpc_queue)
     far_client.close()
-    assert way.closed()
+    wait_until(3, way.closed)
     send_reply(channel, props, b"832040")
     assert call.result(5) == 832040
     assert (waiting(channel), way.connections) == (0, 2)

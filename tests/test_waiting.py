@@ -5,6 +5,8 @@ import re
 import pytest
 from test_recovery import HASTY
 
+from rpc_client import node_address
+
 TROUBLES = [  # what the server says, and commands that mend this and leave the next trouble
     ("ACCESS_REFUSED", "add_user late s3cret"),
     ("vhost late not found", "add_vhost late"),
@@ -13,11 +15,11 @@ TROUBLES = [  # what the server says, and commands that mend this and leave the 
 ]
 
 
-def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker, start):
-    url = own_broker.url().replace("guest:guest", "late:s3cret").replace("%2F", "late")
-    with own_broker.stopped():
-        server = start(HASTY, url=url)
-        server.expect(r"^ \[!\] 127.0.0.1:\d+ .+\n")
+def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker, late_way, start):
+    address, open_way = late_way
+    server = start(HASTY, url=f"amqp://late:s3cret@{address}/late")
+    server.expect(rf"^ \[!\] {address} refuses connections: is RabbitMQ running\?\n")
+    open_way()
     for words, *commands in TROUBLES:
         server.expect(rf" \[!\] 127.0.0.1:\d+ failed: [^\n]*{words}[^\n]*\n")
         assert "s3cret" not in server.before + server.after
@@ -28,11 +30,9 @@ def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker,
 
 def test_server_tries_again_when_a_broker_does_not_answer(unreachable, way, start):
     way.answers = 2  # the broker freezes while the server connects
-    urls = f"{unreachable}?socket_timeout=0.3", f"{way.url}?stack_timeout=0.5"
-    server = start(HASTY, url=",".join(urls))
-    for url in urls:
-        address = url.partition("@")[2].partition("/")[0]
-        server.expect(rf"^ \[!\] {address} does not answer: [^\n]+\n")
+    server = start(HASTY, url=f"{unreachable},{way.url}")
+    for url in (unreachable, way.url):
+        server.expect(rf"^ \[!\] {node_address(url)} does not answer: [^\n]+\n")
     way.revived.set()
     server.awaits_requests()
 
