@@ -18,7 +18,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
-URL_START = "(?i)amqps?://([^/?#]*@)?[^@/?#:][^@]*$"  # pika takes user:12/3@host for a port.
+URL_PATTERN = "(?i)amqps?://([^/?#]*@)?[^@/?#:][^@]*$"  # pika takes user:12/3@host for a port.
 TIMEOUT_SECONDS = 10.0  # for a call by default, and for an attempt to connect at most
 MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration.
 RETRY_SECONDS = 0.25  # between two attempts
@@ -73,18 +73,16 @@ class RpcClient(threading.local):
         share = max(0.001, min(timeout, TIMEOUT_SECONDS)) / len(self.urls)  # pika rejects 0.
         me = weakref.proxy(self)  # pika keeps its callbacks: they must not keep the client.
         callbacks = lambda *args: me.on_response(*args), lambda *args: me.on_blocked(*args)
-        reasons = []
+        self.blocked, reasons = "", []
         for url in self.urls:
             self.address = node_address(url)
             try:
                 opened = in_time(share, self.open, url, share, *callbacks)
-                break
+                self.connection, self.channel, self.callback_queue, self.closer = opened
+                return
             except AMQPError as error:
                 reasons.append(f"{self.address} {explain(error)}")
-        else:
-            raise ConnectionError("; ".join(reasons))
-        self.connection, self.channel, self.callback_queue, self.closer = opened
-        self.blocked = ""  # RabbitMQ's reason, while it blocks publishers
+        raise ConnectionError("; ".join(reasons))
 
     def on_response(self, ch, method, props, body):
         if self.corr_id == props.correlation_id and self.response is None:  # else late: dropped
@@ -94,7 +92,7 @@ class RpcClient(threading.local):
             elif error := {"error": RpcError, "refused": RefusedError}.get(props.type):
                 self.response = error(body.decode(errors="backslashreplace")[:200])
 
-    def on_blocked(self, connection, frame):
+    def on_blocked(self, connection, frame):  # RabbitMQ blocks publishers, or does so no more.
         self.blocked = getattr(frame.method, "reason", "")  # Connection.Unblocked has none.
 
     def publish_and_wait(self, body):  # the tutorial's call()
@@ -210,7 +208,8 @@ def clear_openssl_errors():
 
 
 class Closer:  # From here to explain(): what rpc_server.py imports, too.
-    """Closes a connection once no client and no step holds it: Python frees pika's cycles late."""
+    """Closes a connection once no client and no step holds it. Python frees cycles late, and pika
+    has many: so its callbacks hold a client weakly, and the errors it keeps have no traceback."""
 
     def __init__(self, connection):
         self.connection, self.pid = connection, os.getpid()  # A forked child must not close it.
@@ -237,9 +236,10 @@ def in_time(seconds, step, *args):
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    results.append(AMQPError(TimeoutError()))  # It counts if it is the first.
+    if not results:
+        raise AMQPError(TimeoutError())
     if isinstance(results[0], AMQPError):
-        raise results.pop(0)
+        raise results.pop()
     return results[0]
 
 
@@ -257,7 +257,7 @@ def node_urls(url=None):
     """Return the URLs in `url`, by default in AMQP_URL; ValueError if one is malformed."""
     urls = re.split(r"(?i)\s*,\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
     try:
-        well_formed = all(re.match(URL_START, node) and pika.URLParameters(node) for node in urls)
+        well_formed = all(re.match(URL_PATTERN, node) and pika.URLParameters(node) for node in urls)
     except Exception:  # of many types; its message may contain the password
         well_formed = False
     if not well_formed:

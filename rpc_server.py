@@ -26,8 +26,7 @@ MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # random: servers do not return
 TCP_OPTIONS = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 3}  # s, s, probes
 log = logging.getLogger(__name__)
 stopping = False  # True once SIGTERM or Ctrl-C has come
-requests, answers = SimpleQueue[tuple](), SimpleQueue[tuple]()  # to the function's thread, and back
-UNBLOCKED = " [!] RabbitMQ blocks publishers no more"
+jobs, answers = SimpleQueue[tuple](), SimpleQueue[tuple]()  # to the function's thread, and back
 
 
 class Refused(Exception):
@@ -60,7 +59,7 @@ def on_request(ch, method, props, body):
     if method.redelivered:
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
-    requests.put((body, label))
+    jobs.put((body, label))
     response = None
     while response is None:
         try:
@@ -68,8 +67,8 @@ def on_request(ch, method, props, body):
         except Empty:
             try:  # Polling sends heartbeats. Inside a callback, pika begins no other.
                 ch.connection.process_data_events()
-            except Exception:  # The connection is lost. A new one would bring the next request.
-                answers.get()
+            except Exception:  # The connection is lost.
+                answers.get()  # The next connection has to find the function's thread idle.
                 raise
     if ch.is_closed:  # serve_node() says why.
         return
@@ -104,7 +103,7 @@ def serve_node(url, queue):
         channel.basic_qos(prefetch_count=1)  # Requests wait in the queue, for any idle server.
         channel.basic_consume(queue=queue, on_message_callback=on_request)
         connection.add_on_connection_blocked_callback(on_blocked)
-        connection.add_on_connection_unblocked_callback(lambda *_: log.warning(UNBLOCKED))
+        connection.add_on_connection_unblocked_callback(on_blocked)
         log.info(" [x] Awaiting RPC requests")
         while not stopping and channel.consumer_tags:  # like start_consuming()
             connection.process_data_events(time_limit=POLL_SECONDS)
@@ -119,7 +118,7 @@ def serve_node(url, queue):
 def work(function):
     """Answer one request after another, in a thread: the main thread polls pika meanwhile."""
     while True:
-        answers.put(answer(function, *requests.get()))
+        answers.put(answer(function, *jobs.get()))
 
 
 def answer(function, body, label):
@@ -139,7 +138,9 @@ def answer(function, body, label):
 
 
 def on_blocked(connection, frame):
-    log.warning(" [!] RabbitMQ blocks publishers: %s; replies wait", frame.method.reason)
+    reason = getattr(frame.method, "reason", "")  # Connection.Unblocked has none.
+    state = f": {reason}; replies wait" if reason else " no more"
+    log.warning(" [!] RabbitMQ blocks publishers%s", state)
 
 
 def stop(signum, frame):
@@ -155,9 +156,9 @@ def stop(signum, frame):
 def serve(queue: str, function) -> None:
     """Serve until SIGTERM or Ctrl-C. If a node fails, say why, and try the next one of AMQP_URL.
 
-    `function` takes a request's bytes and returns the reply's, or raises Refused. It runs in one
-    thread. It has to be idempotent, and to end before RabbitMQ's consumer_timeout. Call serve()
-    once, in the main thread of its own process: it sets up signals and logging.
+    `function` takes a request's bytes and returns the reply's, or raises Refused. It runs in a
+    second thread, which gets no signals. It has to be idempotent, and to end before RabbitMQ's
+    consumer_timeout. Call serve() once, in the main thread: it sets up signals and logging.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # It logs each failure in thirty lines.
