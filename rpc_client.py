@@ -18,7 +18,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/%2F"
 URL_FORM = "amqp://user:password@host:port/vhost, percent-encoded (@ as %40); TLS files must exist"
-URL_PATTERN = "(?i)amqps?://([^/?#]*@)?[^@/?#:][^@]*$"  # pika takes user:12/3@host for a port.
+URL_PATTERN = "(?i)amqps?://([^/?#]*@|(?!.*@))[^@/?#:]"  # pika takes user:12/3@host for a port.
 TIMEOUT_SECONDS = 10.0  # for a call by default, and for an attempt to connect at most
 MAX_TIMEOUT_SECONDS = 4_294_967  # RabbitMQ closes the channel on a longer expiration.
 RETRY_SECONDS = 0.25  # between two attempts
@@ -46,16 +46,16 @@ class RpcTimeoutError(RpcError, TimeoutError):
 
 
 class RpcClient(threading.local):
-    """Asks the servers that consume `queue`. Threads and forked children may share a client: each
-    thread has attributes, and so a connection, of its own. `url` names the broker, or a cluster's
-    nodes, separated by commas; by default AMQP_URL does. ValueError if one is malformed."""
+    """Asks the servers that consume `queue`. Threads and forked children may share a client: as a
+    threading.local, it has attributes, and so a connection, for each thread. `url` is the broker's,
+    or those of a cluster, comma-separated; else AMQP_URL is. ValueError if one is malformed."""
 
     def __init__(self, queue: str, url: str | None = None) -> None:  # called in each thread
         self.queue, self.urls = queue, node_urls(url)
         self.closer: Closer | None = None  # None: not connected
         self.response: bytes | RpcError | None = None
 
-    @staticmethod  # It runs in a thread of in_time(), in which `self` has other attributes.
+    @staticmethod  # in_time() runs it in a thread, in which `self` would have other attributes.
     def open(url, seconds, on_response, on_blocked):  # the tutorial's __init__()
         connection = open_node(url, seconds, TCP_OPTIONS)
         closer = Closer(connection)  # If a later step fails, the connection is closed.
@@ -141,14 +141,14 @@ class RpcClient(threading.local):
         return in_time(GRACE_SECONDS, inspect, missed, self.channel, self.queue, self.closer)
 
     def ask(self, body: bytes, timeout: float = TIMEOUT_SECONDS) -> bytes:
-        """Return the reply, or raise an RpcError, a second after `timeout` at most. A request that
-        is lost on the way is sent again, and may be computed again."""
+        """Return the reply, or raise an RpcError, a second after `timeout` at most (later if `body`
+        has megabytes). A request that is lost is sent again, and may be computed again."""
         self.deadline = time.monotonic() + min(timeout, MAX_TIMEOUT_SECONDS)
         self.corr_id = str(uuid.uuid4())
         missed = f"no answer within {timeout:g} s"
         response, reason = None, ""
         while response is None and self.seconds_left():
-            ready = self.closer and self.closer.pid == os.getpid() and self.channel.consumer_tags
+            ready = self.closer and self.closer.pid == os.getpid()
             try:
                 if not ready:
                     self.connect(self.seconds_left())

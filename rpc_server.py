@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from pika import BasicProperties
@@ -19,7 +20,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from rpc_client import TIMEOUT_SECONDS, Closer, explain, in_time, node_address, node_urls, open_node
 
 MAX_N = 20_000  # fib(20_000) has 4,180 digits; the client's int() reads 4,300 at most.
-POLL_SECONDS = 1.0  # between two polls of pika or looks at `stopping`; at most, for closing
+POLL_SECONDS = 1.0  # between two polls of pika; closing may take so long, too
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 1.5  # random: servers do not return in step
 # On Linux, these end an idle connection to a dead machine in five seconds. No TCP_USER_TIMEOUT:
 # in a memory alarm, RabbitMQ stops reading, and a large reply would be cut off.
@@ -33,7 +34,7 @@ class Refused(Exception):
     """Raise it for a bad request: its message is the reply, and is logged without a traceback."""
 
 
-# The tutorial's steps: its functions, then its main program, serve_node().
+# The tutorial's steps, up to its main program, serve_node(). What it leaves out comes after.
 def fib(n: int) -> int:
     """Return the Fibonacci number F(n), exact."""
     a, b = 0, 1
@@ -60,16 +61,7 @@ def on_request(ch, method, props, body):
         log.warning(" [!] redelivered, since its first server was lost or stopped: %s", label)
         ch.basic_ack(delivery_tag=method.delivery_tag)
     jobs.put((body, label))
-    response = None
-    while response is None:
-        try:
-            response, reply_type = answers.get(timeout=POLL_SECONDS)
-        except Empty:
-            try:  # Polling sends heartbeats. Inside a callback, pika begins no other.
-                ch.connection.process_data_events()
-            except Exception:  # The connection is lost.
-                answers.get()  # The next connection has to find the function's thread idle.
-                raise
+    response, reply_type = wait_for_answer(ch.connection)
     if ch.is_closed:  # serve_node() says why.
         return
     ch.basic_publish(
@@ -114,7 +106,17 @@ def serve_node(url, queue):
         Closer(connection).close(POLL_SECONDS)
 
 
-# What the tutorial leaves out.
+def wait_for_answer(connection):
+    while True:
+        with contextlib.suppress(Empty):
+            return answers.get(timeout=POLL_SECONDS)
+        try:  # Polling sends heartbeats. Inside a callback, pika begins no other.
+            connection.process_data_events()
+        except Exception:  # The connection is lost.
+            answers.get()  # The next connection has to find the function's thread idle.
+            raise
+
+
 def work(function):
     """Answer one request after another, in a thread: the main thread polls pika meanwhile."""
     while True:
@@ -153,13 +155,11 @@ def stop(signum, frame):
         os.write(1, b" [!] ending after any request in hand; a second signal ends it at once\n")
 
 
-def serve(queue: str, function) -> None:
+def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
     """Serve until SIGTERM or Ctrl-C. If a node fails, say why, and try the next one of AMQP_URL.
-
     `function` takes a request's bytes and returns the reply's, or raises Refused. It runs in a
     second thread, which gets no signals. It has to be idempotent, and to end before RabbitMQ's
-    consumer_timeout. Call serve() once, in the main thread: it sets up signals and logging.
-    """
+    consumer_timeout. Call serve() once, in the main thread: it sets up signals and logging."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # It logs each failure in thirty lines.
     signal.signal(signal.SIGTERM, stop)
