@@ -71,7 +71,7 @@ class RpcClient(threading.local):
     def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Connect this thread. ConnectionError if no node answers in time (10 s at most)."""
         share = max(0.001, min(timeout, TIMEOUT_SECONDS)) / len(self.urls)  # pika rejects 0.
-        me = weakref.proxy(self)  # pika keeps its callbacks: they must not keep the client.
+        me = weakref.proxy(self)  # See Closer. A bound method would hold the client.
         callbacks = lambda *args: me.on_response(*args), lambda *args: me.on_blocked(*args)
         self.blocked, reasons = "", []
         for url in self.urls:
@@ -192,7 +192,7 @@ class FibonacciRpcClient(RpcClient):  # Write such a class for a function of you
 def inspect(missed, channel, queue, closer):  # It holds the closer, as it uses the connection.
     try:
         seen = channel.queue_declare(queue=queue, passive=True).method
-    except ChannelClosedByBroker as error:  # pika keeps it: its traceback would hold the closer.
+    except ChannelClosedByBroker as error:  # pika keeps it. See Closer for the traceback.
         kind = NoServerError if error.with_traceback(None).reply_code == 404 else RpcTimeoutError
         return kind(f"{missed}: {error.reply_text}")
     if seen.consumer_count == 0:
@@ -208,8 +208,8 @@ def clear_openssl_errors():
 
 
 class Closer:  # From here to explain(): what rpc_server.py imports, too.
-    """Closes a connection once no client and no step holds it. Python frees cycles late, and pika
-    has many: so its callbacks hold a client weakly, and the errors it keeps have no traceback."""
+    """Closes its connection once no client and no step holds the closer. Python frees pika's cycles
+    late. So callbacks hold a client weakly, and an error has no traceback, as that holds closers."""
 
     def __init__(self, connection):
         self.connection, self.pid = connection, os.getpid()  # A forked child must not close it.
@@ -229,7 +229,7 @@ def in_time(seconds, step, *args):
     def run():
         try:
             results.append(step(*args))
-        except Exception as error:  # without its traceback, which would hold the step's closer
+        except Exception as error:  # See Closer for the traceback.
             results.append(AMQPError(error.with_traceback(None)))
 
     results: list = []
