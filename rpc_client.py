@@ -209,7 +209,7 @@ def clear_openssl_errors():
 
 class Closer:  # From here to explain(): what rpc_server.py imports, too.
     """Closes its connection once no client and no step holds the closer. Python frees pika's cycles
-    late. So callbacks hold a client weakly, and an error has no traceback, as that holds closers."""
+    late. So callbacks hold a client weakly, and an error has no traceback, as it holds closers."""
 
     def __init__(self, connection):
         self.connection, self.pid = connection, os.getpid()  # A forked child must not close it.
