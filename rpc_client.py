@@ -228,19 +228,18 @@ def in_time(seconds, step, *args):
 
     def run():
         try:
-            results.append(step(*args))
+            done["result"] = step(*args)
         except Exception as error:  # See Closer for the traceback.
-            results.append(AMQPError(error.with_traceback(None)))
+            done["error"] = error.with_traceback(None)
 
-    results: list = []
+    done: dict = {}
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
-    if not results:
-        raise AMQPError(TimeoutError())
-    if isinstance(results[0], AMQPError):
-        raise results.pop()
-    return results[0]
+    if seconds:  # join() in a __del__() at a thread's end would register that thread again.
+        thread.join(seconds)
+    if "result" in done:
+        return done["result"]
+    raise AMQPError(done.get("error", TimeoutError()))
 
 
 def open_node(url, seconds, tcp_options):

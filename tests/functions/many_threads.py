@@ -16,6 +16,7 @@ for n in range(60):
     thread.start()
     thread.join()
     most = max(most, len(psutil.Process().net_connections("tcp")))
+assert "Dummy" not in str(threading.enumerate())  # No thread is registered again at its end.
 assert client.call(30) == 832040
 if "close" in sys.argv:
     client.close()
