@@ -64,7 +64,7 @@ def test_client_says_in_one_line_and_at_once_what_failed(run_client, broker, cha
     (address,) = re.findall(r"[\w.]+:\d+", broker.base_url)
     fails(f"{address} has no rpc_queue: start a server", "--timeout", 60)
     channel.queue_declare("rpc_queue", durable=True)
-    fails("no answer within 1 s: no server is consuming", "--timeout", 1)
+    fails("no answer within 2 s: no server is consuming", "--timeout", 2)
     start_server()
     printed = fails("send a whole number from 0 to 20000 as decimal digits", 1, 20001, 3)
     assert printed.endswith(" [.] Got 1\n [x] Requesting fib(20001)\n")

@@ -151,7 +151,7 @@ def test_permissions_let_a_client_take_no_request(users, own_broker, start_serve
             getattr(channel, method)(rpc_queue)
     with FibonacciRpcClient(client_url) as client:
         with pytest.raises(NoServerError, match="no server is consuming"):
-            client.call(30, timeout=0.2)
+            client.call(30, timeout=2)
         with own_broker.channel() as channel:
             channel.queue_delete(rpc_queue)
         with pytest.raises(NoServerError):
