@@ -27,8 +27,8 @@ rabbitmq_server = rabbitmq_proc(SERVER, ctl=CTL, port=PORTS, distribution_port=P
 
 
 def pytest_xdist_auto_num_workers():
-    """Tests mostly wait, so four run at a time, each with its own broker if it can have one."""
-    return 4 if not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists()) else 0
+    """Tests mostly wait, so three run at a time, each with its own broker if it can have one."""
+    return 3 if not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists()) else 0
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,8 @@ def test_plain_connection_to_the_port_for_tls_is_explained(tls, start, run_clien
 
 
 def test_forks_and_heartbeats_go_on(tls, busy_server, start_server, channel, start):
-    server = busy_server("fib = lambda n: time.sleep(6.3) or real_fib(n)", f"{tls.url}&heartbeat=2")
+    slow_once = "slow = iter([6.3])\nfib = lambda n: time.sleep(next(slow, 0)) or real_fib(n)"
+    server = busy_server(slow_once, f"{tls.url}&heartbeat=2")
     start_server()
     assert start(FORKS, url=tls.url).read() == "all answers are right\n"
     assert tls.connections == 1 + 5  # the server's, and one a process
