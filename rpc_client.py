@@ -52,7 +52,7 @@ class RpcClient(threading.local):
 
     def __init__(self, queue: str, url: str | None = None) -> None:  # called in each thread
         self.queue, self.urls = queue, node_urls(url)
-        self.closer: Closer | None = None  # None: not connected
+        self.closer: Closer | None = None  # connect() sets it.
         self.response: bytes | RpcError | None = None
 
     @staticmethod  # in_time() runs it in a thread, in which `self` would have other attributes.
@@ -209,7 +209,7 @@ def clear_openssl_errors():
 
 class Closer:  # From here to explain(): what rpc_server.py imports, too.
     """Closes its connection once no client and no step holds the closer. Python frees pika's cycles
-    late. So callbacks hold a client weakly, and an error has no traceback, as it holds closers."""
+    late. So callbacks hold a client weakly, and errors lose tracebacks, which may hold closers."""
 
     def __init__(self, connection):
         self.connection, self.pid = connection, os.getpid()  # A forked child must not close it.

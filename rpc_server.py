@@ -178,7 +178,7 @@ def serve(queue: str, function: Callable[[bytes], bytes]) -> None:
         except Exception as error:  # A mistake in a script has a traceback. A lost node has none.
             mistake = not isinstance(error, (AMQPError, OSError))
             log.warning(" [!] %s %s", node_address(url), explain(error), exc_info=mistake)
-            time.sleep(random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
+            time.sleep(0 if stopping else random.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import uuid
-from functools import partial
 
 import brokers
 import port_for
@@ -179,15 +178,6 @@ def way(own_broker):
     """The way to the broker: a relay that may be cut, go dead, or refuse."""
     with contextlib.closing(Relay(own_broker)) as way:
         yield way
-
-
-@pytest.fixture
-def late_way(own_broker):
-    """The address of a port that refuses, and what opens a way to the broker there."""
-    port = port_for.get_port(PORTS)
-    with contextlib.ExitStack() as stack:
-        way = partial(Relay, own_broker, port)
-        yield f"127.0.0.1:{port}", lambda: stack.enter_context(contextlib.closing(way()))
 
 
 @pytest.fixture

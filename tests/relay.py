@@ -18,14 +18,17 @@ CONNECTION_CLOSE = pika.spec.Connection.Close.INDEX.to_bytes(4, "big")
 class Relay:
     """Passes `answers`, then none until `revived` is set; `last` went to the broker last."""
 
-    def __init__(self, broker, port=0):
+    def __init__(self, broker):
         self.address, self.answers, self.delay_seconds = broker.address, NEVER_DEAD, 0
         self.dead, self.revived = threading.Event(), threading.Event()
         self.kilobytes_per_second = None  # for requests; no limit
+        self.sockets, self.connections = [], 0
+        self.listen()
+        self.url = OwnBroker(self.listener.getsockname()[1]).base_url
+
+    def listen(self, port=0):
         self.listener = socket.create_server(("127.0.0.1", port))
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # else megabytes
-        self.sockets, self.connections = [self.listener], 0
-        self.url = OwnBroker(self.listener.getsockname()[1]).base_url
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -61,7 +64,7 @@ class Relay:
 
     def cut(self):
         """Break the connections that there are; new ones may come."""
-        for sock in self.sockets[1:]:
+        for sock in self.sockets:
             with contextlib.suppress(OSError):  # the other end was first
                 sock.shutdown(socket.SHUT_RDWR)
 
@@ -69,6 +72,12 @@ class Relay:
         """Break the connections and take no new ones."""
         self.listener.shutdown(socket.SHUT_RDWR)
         self.cut()
+
+    def take_again(self):
+        """Take connections again, after refuse()."""
+        port = self.listener.getsockname()[1]
+        self.listener.close()
+        self.listen(port)
 
     def closed(self):
         """The peer at this end closed its connection in order."""
@@ -87,5 +96,5 @@ class Relay:
     def close(self):
         self.revived.set()
         self.cut()  # a socket that a thread reads stays open when it is merely closed
-        for sock in self.sockets:
+        for sock in (self.listener, *self.sockets):
             sock.close()

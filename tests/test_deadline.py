@@ -137,10 +137,10 @@ def test_calls_of_an_alarm_leave_no_connection_and_no_thread(own_broker, way, fa
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
-def test_call_is_answered_by_a_broker_that_comes_late(late_way, server, nodes):
-    address, open_way = late_way
-    urls = ["amqp://localhost:1", "amqp://localhost:2", f"amqp://{address}"]
-    threading.Timer(0.62, open_way).start()
+def test_call_is_answered_by_a_broker_that_comes_late(way, server, nodes):
+    way.refuse()
+    urls = ["amqp://localhost:1", "amqp://localhost:2", way.url]
+    threading.Timer(0.62, way.take_again).start()
     with FibonacciRpcClient(",".join(urls[-nodes:])) as client:
         assert client.call(30, timeout=3) == 832040
 

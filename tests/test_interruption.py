@@ -68,7 +68,7 @@ def moments_after_which_it_calls_again(client, call, files, step):
     for moment in itertools.count(1, step):
         if not interrupted(partial(call, client), files, moment):
             return moment
-        assert client.call(30, timeout=5) == 832040, moment
+        assert client.call(30, timeout=2) == 832040, moment
 
 
 CALLS = [(fib_30, (OURS,), 1, 10), (fib_30, (PIKA,), 7, 300)]

@@ -62,7 +62,7 @@ def test_example_adds_two_numbers_and_refuses_all_else(folder, add_server, start
             assert client.ask(b"[-3, 3]") == b"0", body
 
 
-def test_web_application_needs_no_broker_to_start(late_way, tmp_path, start, start_server):
+def test_web_application_needs_no_broker_to_start(way, tmp_path, start, start_server):
     def get(n):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/fib/{n}") as reply:
@@ -73,13 +73,13 @@ def test_web_application_needs_no_broker_to_start(late_way, tmp_path, start, sta
 
     (app,) = re.findall(r"```python\n# app.py\n(.+?)```", README, re.DOTALL)
     (tmp_path / "app.py").write_text(app)
-    port, (address, open_way) = port_for.get_port(PORTS), late_way
-    flask = "-m", "flask", "run", "--port", port
-    application = start(*flask, cwd=tmp_path, url=f"amqp://{address}")
+    port = port_for.get_port(PORTS)
+    way.refuse()
+    application = start("-m", "flask", "run", "--port", port, cwd=tmp_path, url=way.url)
     application.expect_exact(f"Running on http://127.0.0.1:{port}")
     with ThreadPoolExecutor(8) as browsers:
         assert {*browsers.map(get, range(8))} == {(504, "failed")}
-        open_way()
+        way.take_again()
         assert get(30) == (503, "failed")
         server = start_server("fib = lambda n: 1 / 0 if n == 13 else real_fib(n)")
         assert [*browsers.map(get, range(13))] == [(200, str(fib(n))) for n in range(13)]

@@ -6,7 +6,6 @@ import time
 
 import pytest
 from brokers import afterwards, wait_until
-from test_recovery import HASTY
 from wire import background, receive, round_trip, send_request, waiting
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -28,7 +27,7 @@ def test_idle_server_leaves_what_comes_after_the_signal(start_server, way, chann
     server.kill(signum)
     server.expect_exact(ENDING)
     send_request(channel, b"30")  # the server may still poll
-    ends_within(server, 5)
+    ends_within(server, 4)
     assert way.closed()
     assert waiting(channel) == 1
 
@@ -36,7 +35,7 @@ def test_idle_server_leaves_what_comes_after_the_signal(start_server, way, chann
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
 def test_server_answers_and_acknowledges_the_request_in_hand(busy_server, channel, signum):
     server = busy_server(SLOW)
-    ends_within(server, 5, signum)
+    ends_within(server, 4, signum)
     assert receive(channel, server.callback_queue)[2] == b"832040"
     assert waiting(channel) == 0
 
@@ -92,32 +91,34 @@ def test_server_of_a_silent_broker_ends_and_loses_no_call(
     server = busy_server()
     with getattr(own_broker, how)():
         server.sendline()  # the reply has a broker that is out of memory block the connection
-        ends_within(server, 6, signal.SIGTERM)
+        ends_within(server, 4, signal.SIGTERM)
     start_server()  # A broker that had no second to read the reply redelivers the request.
     assert receive(channel, server.callback_queue)[2] == b"832040"
 
 
 def test_server_that_connects_stops_once_pika_gives_up(way, start):
     way.answers = 2
-    server = start(HASTY, url=way.url)
+    long = "rpc_server.MIN_PAUSE_SECONDS = rpc_server.MAX_PAUSE_SECONDS = 60"
+    code = f"import rpc_server\nrpc_server.TIMEOUT_SECONDS = 2\n{long}\nrpc_server.serve('q', 1)"
+    server = start("-c", code, url=way.url)
     assert way.dead.wait(10)
     server.kill(signal.SIGTERM)
     server.expect(r" \[!\] 127.0.0.1:\d+ does not answer: .+\n")
-    ends_within(server, 5)
+    ends_within(server, 4)  # without a pause
 
 
 @pytest.mark.parametrize("signum", STOP_SIGNALS)
 def test_server_stops_between_two_attempts_to_connect(start, signum):
     server = start("rpc_server.py", url="amqp://guest:guest@localhost:1/%2F")
     server.expect_exact("refuses connections: ")
-    ends_within(server, 5, signum)
+    ends_within(server, 4, signum)
 
 
 def test_server_stops_if_it_lost_its_broker_with_a_request_in_hand(busy_server, way):
     server = busy_server(SLOW, way.url)
     server.kill(signal.SIGTERM)
     way.refuse()
-    ends_within(server, 5)
+    ends_within(server, 4)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
@@ -142,4 +143,4 @@ def test_function_may_fork_and_end_its_children(start_server, client):
     server = start_server("from tests.functions.forks import fib")
     for _ in range(10):
         assert client.call(4, timeout=5) == 6
-    ends_within(server, 5, signal.SIGTERM)
+    ends_within(server, 4, signal.SIGTERM)

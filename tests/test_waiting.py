@@ -15,11 +15,11 @@ TROUBLES = [  # what the server says, and commands that mend this and leave the 
 ]
 
 
-def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker, late_way, start):
-    address, open_way = late_way
-    server = start(HASTY, url=f"amqp://late:s3cret@{address}/late")
-    server.expect(rf"^ \[!\] {address} refuses connections: is RabbitMQ running\?\n")
-    open_way()
+def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker, way, start):
+    way.refuse()
+    server = start(HASTY, url=f"amqp://late:s3cret@{node_address(way.url)}/late")
+    server.expect(r"^ \[!\] 127.0.0.1:\d+ refuses connections: is RabbitMQ running\?\n")
+    way.take_again()
     for words, *commands in TROUBLES:
         server.expect(rf" \[!\] 127.0.0.1:\d+ failed: [^\n]*{words}[^\n]*\n")
         assert "s3cret" not in server.before + server.after
