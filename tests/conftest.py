@@ -26,8 +26,8 @@ rabbitmq_server = rabbitmq_proc(SERVER, ctl=CTL, port=PORTS, distribution_port=P
 
 
 def pytest_xdist_auto_num_workers():
-    """Tests mostly wait, so three run at a time, each with its own broker if it can have one."""
-    return 3 if not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists()) else 0
+    """Tests mostly wait, so four run at a time, each with its own broker if it can have one."""
+    return 4 if not os.environ.get("AMQP_URL") and (docker_answers() or RABBITMQ.exists()) else 0
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +52,7 @@ def broker(request):
     broker = find_broker(request)
     if queue_type := os.environ.get("QUEUE_TYPE"):
         broker.ctl("update_vhost_metadata", "/", "--default-queue-type", queue_type)
-    yield broker
-    with broker.channel() as channel:
-        channel.queue_delete("rpc_queue")
+    return broker
 
 
 @pytest.fixture
@@ -69,8 +67,8 @@ def own_broker(broker):
 def restricted(own_broker):
     """Make a user with these rights and return its URL."""
 
-    def restricted(configure, write, read, base_url=own_broker.base_url, user=None):
-        user = user or str(uuid.uuid4())
+    def restricted(configure, write, read, base_url=own_broker.base_url):
+        user = str(uuid.uuid4())
         own_broker.ctl("add_user", user, "secret")
         own_broker.ctl("set_permissions", user, configure, write, read)
         return base_url.replace("guest:guest", f"{user}:secret")
@@ -80,7 +78,8 @@ def restricted(own_broker):
 
 @pytest.fixture(autouse=True)
 def no_rpc_queue(broker):
-    """Each test starts without an rpc_queue."""
+    """Each test leaves no rpc_queue."""
+    yield
     with broker.channel() as channel:
         channel.queue_delete("rpc_queue")
 

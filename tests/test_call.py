@@ -39,10 +39,9 @@ def test_request_is_the_decimal_digits_and_expires(client, begin, channel, timeo
 
 def test_client_leaves_no_reply_in_its_callback_queue_and_no_queue(own_broker, client, server):
     assert client.call(30) == 832040
-    (callback_queue,) = own_broker.callback_queues()
-    assert own_broker.queues()[callback_queue] == "0"
+    assert own_broker.queues()[client.callback_queue] == "0"
     client.close()
-    assert not own_broker.callback_queues()
+    assert client.callback_queue not in own_broker.queues()
 
 
 def test_client_calls_on_after_failures_and_keeps_neither_request_nor_reply(client, start_server):
@@ -110,10 +109,10 @@ def test_error_reply_is_an_rpc_error_of_its_type(begin, channel, body, words, ki
     assert raised.value.correlation_id == props.correlation_id
 
 
-@pytest.mark.parametrize(("size", "write"), [(17 * 2**20, ".*"), (2, "^$")])
-def test_request_that_rabbitmq_refuses_is_told_at_once(size, write, restricted, way, rpc_queue):
+@pytest.mark.parametrize("size", [17 * 2**20, 2])
+def test_request_that_rabbitmq_refuses_is_told_at_once(size, restricted, way, rpc_queue):
     words = r"PRECONDITION_FAILED|ACCESS_REFUSED|it is too large, or not allowed"
-    url = restricted(".*", write, ".*", base_url=way.url)
+    url = way.url if size > 2 else restricted(".*", "^$", ".*", base_url=way.url)
     with RpcClient(rpc_queue, url) as client, takes(0, 5):
         with pytest.raises(RpcError, match=f"^127.+ refused the request: ({words})") as raised:
             client.ask(b"1" * size, timeout=30)

@@ -8,7 +8,7 @@ import pika
 import pytest
 from brokers import wait_until
 from scripts import WAIT_SECONDS
-from wire import background, receive, waiting
+from wire import receive, waiting
 
 from tests.functions.tutorial import REPOSITORY_QUEUE, RepositoryClient
 
@@ -53,26 +53,12 @@ def test_sigterm_ends_a_tutorial_server_in_mid_request(queue, start_tutorial, ch
     assert receive(channel, queue)[0].redelivered
 
 
-def test_deleted_queue_ends_a_tutorial_server(broker, queue, start_tutorial, channel):
-    server = start_tutorial()
-    assert RepositoryClient(broker.url()).call(10) == 55
-    channel.queue_delete(queue)
-    assert server.ends() == 0
-
-
 def test_closed_connection_ends_both_tutorial_scripts(own_broker, start_tutorial):
     server, client = start_tutorial(), RepositoryClient(own_broker.url())
     assert client.call(10) == 55
     with own_broker.connections_closed(), pytest.raises(pika.exceptions.AMQPError):
         client.call(10)
     assert server.ends() == 1
-
-
-@pytest.mark.slow
-def test_frozen_broker_ends_a_tutorial_client_after_two_heartbeats(own_broker):
-    client = RepositoryClient(own_broker.url(heartbeat=1))
-    with own_broker.frozen(), pytest.raises(pika.exceptions.AMQPHeartbeatTimeout):
-        background(client.call, 10).result(20)  # pika adds five seconds to each heartbeat
 
 
 def test_tutorial_client_without_a_server_waits_until_the_test_ends_it(broker):

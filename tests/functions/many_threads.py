@@ -13,7 +13,7 @@ from rpc_client import FibonacciRpcClient
 
 gc.disable()  # Connections are closed without it.
 client, most = FibonacciRpcClient(), 0
-for n in range(60):
+for n in range(30):
     thread = threading.Thread(target=client.call, args=[n])
     thread.start()
     thread.join()
@@ -22,4 +22,4 @@ assert "Dummy" not in str(threading.enumerate())  # No thread is registered agai
 assert client.call(30) == 832040
 if "close" in sys.argv:
     client.close()
-print("a handful" if most < 20 else most)
+print("a handful" if most < 15 else most)

@@ -2,6 +2,8 @@
 
 import threading
 
+import rpc_server
+
 start, reasons = threading.Thread.start, ["can't start new thread", "nor one that closes"]
 
 
@@ -12,3 +14,4 @@ def fail_twice(thread):
 
 
 threading.Thread.start = fail_twice
+rpc_server.MIN_PAUSE_SECONDS = rpc_server.MAX_PAUSE_SECONDS = 0.1
