@@ -255,13 +255,10 @@ def open_node(url, seconds, tcp_options):
 def node_urls(url=None):
     """Return the URLs in `url`, by default in AMQP_URL; ValueError if one is malformed."""
     urls = re.split(r"(?i)\s*,\s*(?=amqp)", url or os.environ.get("AMQP_URL") or DEFAULT_URL)
-    try:
-        well_formed = all(re.match(URL_PATTERN, node) and pika.URLParameters(node) for node in urls)
-    except Exception:  # of many types; its message may contain the password
-        well_formed = False
-    if not well_formed:
-        raise ValueError(f"{'url' if url else 'AMQP_URL'} is malformed: write {URL_FORM}")
-    return urls
+    with contextlib.suppress(Exception):  # of many types; its message may contain the password
+        if all(re.match(URL_PATTERN, node) and pika.URLParameters(node) for node in urls):
+            return urls
+    raise ValueError(f"{'url' if url else 'AMQP_URL'} is malformed: write {URL_FORM}")
 
 
 def node_address(url):
