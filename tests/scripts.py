@@ -7,7 +7,7 @@ from pathlib import Path
 from pexpect.popen_spawn import PopenSpawn
 
 ROOT = Path(__file__).parent.parent
-WAIT_SECONDS = 15
+WAIT_SECONDS = 30
 
 
 def environment(url):
@@ -20,6 +20,9 @@ class Script(PopenSpawn):
     def __init__(self, *argv, url, cwd=ROOT, interpreter=sys.executable):
         options = {"cwd": cwd, "env": environment(url), "encoding": "utf-8"}
         super().__init__([interpreter, *map(str, argv)], timeout=WAIT_SECONDS, **options)
+
+    def __str__(self):
+        return f"It printed: {self.before!r}"  # where pexpect waits in vain
 
     def awaits_requests(self):
         self.expect_exact(" [x] Awaiting RPC requests")
