@@ -77,7 +77,7 @@ def moments_after_which_it_calls_again(client, call, files, step):
 
 
 CALLS = [(fib_30, (OURS,), 1, 10), (fib_30, (PIKA,), 7, 300)]
-CALLS += [(no_answer, (OURS, *THREADS), 1, 60), (RpcClient.close, (OURS, *THREADS), 1, 30)]
+CALLS += [(no_answer, (OURS, *THREADS), 1, 40), (RpcClient.close, (OURS, *THREADS), 1, 30)]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # threading's

@@ -136,7 +136,6 @@ def test_servers_that_end_in_turn_under_load_lose_no_call(start_server, client, 
             end = len(answers) + 2  # what was in hand is answered before the next server ends
             wait_until(10, lambda end=end: len(answers) >= end or calls.done())
     assert {calls.result(), *answers} == {None, 832040}
-    assert len(answers) > 100
 
 
 def test_function_may_fork_and_end_its_children(start_server, client):
