@@ -159,6 +159,7 @@ class ComposeBroker(OwnBroker):
 
     def kill(self):
         self.compose("kill rabbitmq")
+        run("docker", "wait", self.container)  # or `up` may find it still running
 
     def start(self):
         self.compose("up -d --wait rabbitmq")
