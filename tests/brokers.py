@@ -24,7 +24,7 @@ NO_LIST = "AMQP_URL has a list of brokers: unset it, or name one"
 IN_USE = "AMQP_URL's broker has a queue {}: unset AMQP_URL, or name a virtual host without one"
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PORTS = 10_000 + 5_000 * WORKER, 14_999 + 5_000 * WORKER  # or two workers may choose the same one
-QUEUES = "rpc", "add", "classic", "quorum", "repository"  # the tests delete these …_queue
+QUEUES = "rpc", "add", "idle", "classic", "quorum", "repository"  # the tests delete these …_queue
 
 
 def run(*command, **options):
@@ -83,8 +83,9 @@ class Broker:
 
     def connections(self):
         """Return how many connections this machine has to the broker."""
+        _, port = self.address
         ends = (end for end in psutil.net_connections("tcp") if end.status == "ESTABLISHED")
-        return sum(end.raddr.port == self.address[1] for end in ends)
+        return sum(end.raddr.port == port for end in ends)
 
     @contextlib.contextmanager
     def channel(self):

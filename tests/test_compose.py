@@ -53,7 +53,7 @@ def test_one_command_runs_client_and_server_and_stop_ends_the_server_within_seco
     assert compose("exec -T server id -u") != "0\n"
     start = time.monotonic()
     compose("stop server")
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 5
     (server,) = (line for line in containers(compose) if line["Service"] == "server")
     assert server["ExitCode"] == 0
 
@@ -81,8 +81,9 @@ def test_slow_broker_starts_without_a_restart(compose, docker_compose_file):
     files = [docker_compose_file[0], str(ROOT / "tests/slow-broker.yml")]
     slow = partial(compose, files=files, env={**os.environ, "AMQP_PORT": "0"})
     project = f"-p slow-{os.getpid()}"
-    with afterwards(slow, f"{project} down -v"):
-        slow(f"{project} up -d --wait rabbitmq")
-        container = slow(f"{project} ps -q rabbitmq").strip()
-        assert run("docker", "inspect", "-f", "{{.RestartCount}}", container) == "0\n"
+    for _ in range(2):
+        with afterwards(slow, f"{project} down -v"):
+            slow(f"{project} up -d --wait rabbitmq")
+            container = slow(f"{project} ps -q rabbitmq").strip()
+            assert run("docker", "inspect", "-f", "{{.RestartCount}}", container) == "0\n"
     run("docker", "image", "rm", "slow-rabbitmq")

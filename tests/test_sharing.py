@@ -40,18 +40,18 @@ def test_calls_of_threads_are_under_way_at_once_and_a_thread_has_one_queue(clien
 
 def test_threads_get_their_own_answers_under_load_and_leave_nothing(own_broker, way, start_server):
     def load(thread):
-        for n in range(thread, thread + 50):
+        for n in range(thread, thread + 100):
             answers.append(client.call(n, timeout=30) == fib(n))
 
     start_server(), start_server()
     answers, before = [], own_broker.connections()
     with FibonacciRpcClient(way.url) as client, ThreadPoolExecutor(8) as pool:
         done = pool.map(load, range(8))
-        for answered in 50, 150, 250:
+        for answered in 100, 300, 500:
             wait_until(30, lambda answered=answered: len(answers) > answered)
             way.cut()
         list(done)  # raises what a call has raised
-        assert answers == [True] * 400
+        assert answers == [True] * 800
     wait_until(5, lambda: own_broker.connections() <= before)
 
 

@@ -7,10 +7,11 @@ from test_recovery import HASTY
 
 from rpc_client import node_address
 
-TROUBLES = [  # what the server says, and the command that leaves the next trouble
+TROUBLES = [  # what the server says, and commands that mend this and leave the next trouble
     ("ACCESS_REFUSED", "add_user late s3cret"),
     ("vhost late not found", "add_vhost late"),
-    ("access to vhost 'late' refused", "set_permissions -p late late .* .* .*"),
+    ("access to vhost 'late' refused", 'set_vhost_limits -p late {"max-connections":0}'),
+    ("limit", "set_permissions -p late late .* .* .*", "clear_vhost_limits -p late"),
 ]
 
 
@@ -19,10 +20,11 @@ def test_server_waits_for_a_late_broker_user_virtual_host_and_rights(own_broker,
     server = start(HASTY, url=f"amqp://late:s3cret@{node_address(way.url)}/late")
     server.expect(r"^ \[!\] 127.0.0.1:\d+ refuses connections: is RabbitMQ running\?\n")
     way.take_again()
-    for words, command in TROUBLES:
+    for words, *commands in TROUBLES:
         server.expect(rf" \[!\] 127.0.0.1:\d+ failed: [^\n]*{words}[^\n]*\n")
         assert "s3cret" not in server.before + server.after
-        own_broker.ctl(*command.split())
+        for command in commands:
+            own_broker.ctl(*command.split())
     server.awaits_requests()
 
 
