@@ -71,6 +71,7 @@ class RpcClient(threading.local):
     def connect(self, timeout: float = TIMEOUT_SECONDS) -> None:
         """Connect this thread. ConnectionError if no node answers in time (10 s at most)."""
         share = max(0.001, min(timeout, TIMEOUT_SECONDS)) / len(self.urls)  # pika rejects 0.
+        # pika runs callbacks in process_data_events() alone: in this thread, with its attributes.
         me = weakref.proxy(self)  # See Closer. A bound method would hold the client.
         callbacks = lambda *args: me.on_response(*args), lambda *args: me.on_blocked(*args)
         self.blocked, reasons = "", []
@@ -208,8 +209,9 @@ def clear_openssl_errors():
 
 
 class Closer:  # From here to explain(): what rpc_server.py imports, too.
-    """Closes its connection once no client and no step holds the closer. Python frees pika's cycles
-    late. So callbacks hold a client weakly, and errors lose tracebacks, which may hold closers."""
+    """Closes its connection once nothing holds the closer: when a thread ends, a client is dropped,
+    or an attempt fails. Python's garbage collector would free pika's cycles late. So callbacks hold
+    a client weakly, steps hold the closer they work with, and errors lose their tracebacks."""
 
     def __init__(self, connection):
         self.connection, self.pid = connection, os.getpid()  # A forked child must not close it.
