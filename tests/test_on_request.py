@@ -129,7 +129,8 @@ def test_request_that_costs_a_connection_comes_back_once(own_broker, way, start_
     send_request(channel, b"13")
     for left in ("1", "0"):  # the second time, it is acknowledged first
         server.expect_exact(" [.] fib(13)")
-        wait_until(5, lambda left=left: own_broker.queues()["rpc_queue"] == left)
+        # RabbitMQ counts a quorum queue's messages every five seconds.
+        wait_until(15, lambda left=left: own_broker.queues()["rpc_queue"] == left)
         way.cut()
         server.sendline()
         server.awaits_requests()
