@@ -22,7 +22,7 @@ def issue(folder):
         path.chmod(0o755)  # the broker has a user of its own
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # A worker may come back to this module, with the same listener.
 def folder(tmp_path_factory):
     """The one folder that the broker's TLS listener reads its files from."""
     return tmp_path_factory.mktemp("tls")
