@@ -7,8 +7,9 @@ import threading
 import time
 
 import pika
+import port_for
 import pytest
-from brokers import OwnBroker, afterwards, run
+from brokers import PORTS, OwnBroker, afterwards, run
 
 CLIENT_HANDSHAKE = 6  # answers, each in one piece: Start, Tune, two Open-, Declare-, Consume-Ok
 NEVER_DEAD = 10**6
@@ -23,10 +24,10 @@ class Relay:
         self.dead, self.revived = threading.Event(), threading.Event()
         self.kilobytes_per_second = None  # for requests; no limit
         self.sockets, self.connections = [], 0
-        self.listen()
+        self.listen(port_for.get_port(PORTS))  # The kernel gives these to nobody.
         self.url = OwnBroker(self.listener.getsockname()[1]).base_url
 
-    def listen(self, port=0):
+    def listen(self, port):
         self.listener = socket.create_server(("127.0.0.1", port))
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # else megabytes
         threading.Thread(target=self.accept, daemon=True).start()
