@@ -82,8 +82,7 @@ def test_slow_broker_starts_without_a_restart(compose, docker_compose_file):
     slow = partial(compose, files=files, env={**os.environ, "AMQP_PORT": "0"})
     project = f"-p slow-{os.getpid()}"
     for _ in range(2):
-        with afterwards(slow, f"{project} down -v"):
+        with afterwards(slow, f"{project} down -v --rmi all"):
             slow(f"{project} up -d --wait rabbitmq")
             container = slow(f"{project} ps -q rabbitmq").strip()
             assert run("docker", "inspect", "-f", "{{.RestartCount}}", container) == "0\n"
-    run("docker", "image", "rm", "slow-rabbitmq")
