@@ -171,8 +171,9 @@ class RpcClient(threading.local):
 
     def close(self) -> None:
         """Close this thread's connection, within GRACE_SECONDS. A later ask() connects."""
-        if self.closer:
-            self.closer.close(GRACE_SECONDS)
+        closer, self.closer = self.closer, None
+        if closer:
+            closer.close(GRACE_SECONDS)
 
     def __enter__(self):
         return self
