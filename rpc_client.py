@@ -46,9 +46,10 @@ class RpcTimeoutError(RpcError, TimeoutError):
 
 
 class RpcClient(threading.local):
-    """Asks the servers that consume `queue`. Threads and forked children may share a client: as a
-    threading.local, it has attributes, and so a connection, for each thread. `url` is the broker's,
-    or those of a cluster, comma-separated; else AMQP_URL is. ValueError if one is malformed."""
+    """Asks the servers that consume `queue`. Threads and forked children may share a client: Python
+    runs __init__() again in each thread that calls it, so each thread has its own connection.
+    `url` is the broker's, or a cluster's URLs, comma-separated; by default, AMQP_URL's. ValueError
+    if one is malformed."""
 
     def __init__(self, queue: str, url: str | None = None) -> None:  # called in each thread
         self.queue, self.urls = queue, node_urls(url)
@@ -114,7 +115,7 @@ class RpcClient(threading.local):
         while self.response is None and self.channel.consumer_tags and self.seconds_left():
             self.connection.process_data_events(time_limit=self.seconds_left())
 
-    def attempt(self, body, missed):  # It returns the response, or an RpcError in its place.
+    def attempt(self, body, missed):  # ConnectionError, unless there is a response or an RpcError
         usable = False
         try:
             self.publish_and_wait(body)
@@ -129,7 +130,7 @@ class RpcClient(threading.local):
         finally:
             self.response = None  # An idle client keeps no response in memory.
             if not usable:  # also after Ctrl-C or a time limit, which may stop pika halfway
-                self.closer = None  # closes the connection
+                self.closer = None  # Nothing holds the closer now: it closes the connection.
                 clear_openssl_errors()
 
     def diagnose(self, missed):  # why there is no response
@@ -155,7 +156,7 @@ class RpcClient(threading.local):
                     self.connect(self.seconds_left())
                 response = self.attempt(body, missed)
             except ConnectionError as error:
-                if not reason or self.seconds_left():  # An attempt cut short cannot tell why.
+                if not reason or self.seconds_left():  # An attempt cut short has no reason.
                     reason = str(error)
                 if not ready:  # An idle connection is often lost: try again at once.
                     time.sleep(min(RETRY_SECONDS, self.seconds_left()))

@@ -54,7 +54,7 @@ def compute(body: bytes) -> bytes:
 def on_request(ch, method, props, body):
     """Compute, reply, then acknowledge. A redelivered request, which may have crashed its first
     server, is acknowledged first, so that it crashes two servers at most."""
-    if stopping:  # Not acknowledged, the request goes to another server.
+    if stopping:  # RabbitMQ gives a request without an acknowledgement to another server.
         return
     label = f"{props.correlation_id!r} ({body[:40]!r})"
     if method.redelivered:
@@ -78,7 +78,7 @@ def declare(connection, queue):
     """Declare the queue; if RabbitMQ refuses that, say so. Return an open channel."""
     channel = connection.channel()
     try:
-        channel.queue_declare(queue=queue, durable=True)  # RabbitMQ 4.3 denies transient ones.
+        channel.queue_declare(queue=queue, durable=True)  # RabbitMQ 4.3 refuses transient queues.
     except ChannelClosedByBroker as error:  # The queue has other settings, or the user no right.
         log.warning(" [!] declaring %s %s; it is served as it is", queue, explain(error))
         with contextlib.suppress(ChannelClosedByBroker):  # pika 1.5 raises it again when polled.
@@ -113,7 +113,7 @@ def wait_for_answer(connection):
         try:  # Polling sends heartbeats. Inside a callback, pika begins no other.
             connection.process_data_events()
         except Exception:  # The connection is lost.
-            answers.get()  # The next connection has to find the function's thread idle.
+            answers.get()  # Wait until the function ends, and drop its answer: RabbitMQ redelivers.
             raise
 
 
