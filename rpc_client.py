@@ -47,7 +47,7 @@ class RpcTimeoutError(RpcError, TimeoutError):
 
 class RpcClient(threading.local):
     """Asks the servers that consume `queue`. Threads and forked children may share a client: Python
-    runs __init__() again in each thread that calls it, so each thread has its own connection.
+    runs __init__() again in each thread that uses the client, so each has its own connection.
     `url` is the broker's, or a cluster's URLs, comma-separated; by default, AMQP_URL's. ValueError
     if one is malformed."""
 
@@ -172,9 +172,8 @@ class RpcClient(threading.local):
 
     def close(self) -> None:
         """Close this thread's connection, within GRACE_SECONDS. A later ask() connects."""
-        closer, self.closer = self.closer, None
-        if closer:
-            closer.close(GRACE_SECONDS)
+        if self.closer:
+            self.closer.close(GRACE_SECONDS)
 
     def __enter__(self):
         return self

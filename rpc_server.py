@@ -113,7 +113,7 @@ def wait_for_answer(connection):
         try:  # Polling sends heartbeats. Inside a callback, pika begins no other.
             connection.process_data_events()
         except Exception:  # The connection is lost.
-            answers.get()  # Wait until the function ends, and drop its answer: RabbitMQ redelivers.
+            answers.get()  # Wait for the function, or its answer would be the next request's reply.
             raise
 
 
