@@ -24,7 +24,14 @@ NO_LIST = "AMQP_URL has a list of brokers: unset it, or name one"
 IN_USE = "AMQP_URL's broker has a queue {}: unset AMQP_URL, or name a virtual host without one"
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PORTS = 10_000 + 5_000 * WORKER, 14_999 + 5_000 * WORKER  # or two workers may choose the same one
+given_ports = set()
 QUEUES = "rpc", "add", "idle", "classic", "quorum", "repository"  # the tests delete these …_queue
+
+
+def free_port():
+    """Return a port that nobody listens on, and that no earlier call has returned."""
+    given_ports.add(port := port_for.get_port(PORTS, given_ports))
+    return port
 
 
 def run(*command, **options):
@@ -180,7 +187,7 @@ class PrivateBroker(OwnBroker):
 
     def __init__(self, server):
         super().__init__(server.port)
-        self.server, self.tls_port = server, port_for.get_port(PORTS)
+        self.server, self.tls_port = server, free_port()
 
     def ctl(self, *args):
         return self.server.rabbitctl_output("-q", *args)

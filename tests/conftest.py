@@ -9,9 +9,17 @@ import sys
 import uuid
 
 import brokers
-import port_for
 import pytest
-from brokers import CTL, PORTS, RABBITMQ, SERVER, OwnBroker, docker_answers, find_broker
+from brokers import (
+    CTL,
+    PORTS,
+    RABBITMQ,
+    SERVER,
+    OwnBroker,
+    docker_answers,
+    find_broker,
+    free_port,
+)
 from pytest_rabbitmq.factories import rabbitmq_proc
 from relay import Relay
 from scripts import ROOT, Script, environment
@@ -37,7 +45,7 @@ def docker_compose_file():
 
 @pytest.fixture(scope="session")
 def docker_setup():
-    os.environ.update(AMQP_PORT=str(port_for.get_port(PORTS)), MANAGEMENT_PORT="0")
+    os.environ.update(AMQP_PORT=str(free_port()), MANAGEMENT_PORT="0")
     return "up -d --wait"
 
 

@@ -7,9 +7,8 @@ import threading
 import time
 
 import pika
-import port_for
 import pytest
-from brokers import PORTS, OwnBroker, afterwards, run
+from brokers import OwnBroker, afterwards, free_port, run
 
 CLIENT_HANDSHAKE = 6  # answers, each in one piece: Start, Tune, two Open-, Declare-, Consume-Ok
 NEVER_DEAD = 10**6
@@ -24,7 +23,7 @@ class Relay:
         self.dead, self.revived = threading.Event(), threading.Event()
         self.kilobytes_per_second = None  # for requests; no limit
         self.sockets, self.connections = [], 0
-        self.listen(port_for.get_port(PORTS))  # The kernel gives these to nobody.
+        self.listen(free_port())  # The kernel gives these to nobody.
         self.url = OwnBroker(self.listener.getsockname()[1]).base_url
 
     def listen(self, port):

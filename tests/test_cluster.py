@@ -5,9 +5,8 @@ import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
-import port_for
 import pytest
-from brokers import CTL, PORTS, SERVER, PrivateBroker, wait_until
+from brokers import CTL, SERVER, PrivateBroker, free_port, wait_until
 from pytest_rabbitmq.factories.executor import RabbitMqExecutor
 from test_readme import README
 
@@ -27,7 +26,7 @@ def nodes(broker, tmp_path, monkeypatch):
     monkeypatch.setenv("RABBITMQ_CONFIG_FILE", str(config))
     nodes = []
     for number in (1, 2, 3):
-        port, distribution = port_for.get_port(PORTS), port_for.get_port(PORTS)
+        port, distribution = free_port(), free_port()
         node = {"node_name": f"rpc-{port}@localhost"}
         with config.open("a") as lines:
             lines.write(f"cluster_formation.classic_config.nodes.{number} = {node['node_name']}\n")

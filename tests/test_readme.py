@@ -11,16 +11,15 @@ from functools import partial
 
 import brokers
 import pika
-import port_for
 import pytest
 from brokers import (
     NO_BROKER,
     NO_LIST,
-    PORTS,
     QUEUES,
     Broker,
     afterwards,
     find_broker,
+    free_port,
 )
 from scripts import ROOT
 from test_on_request import QUORUM, REFUSAL
@@ -72,7 +71,7 @@ def test_web_application_needs_no_broker_to_start(way, tmp_path, start, start_se
 
     (app,) = re.findall(r"```python\n# app.py\n(.+?)```", README, re.DOTALL)
     (tmp_path / "app.py").write_text(app)
-    port = port_for.get_port(PORTS)
+    port = free_port()
     way.refuse()
     application = start("-m", "flask", "run", "--port", port, cwd=tmp_path, url=way.url)
     application.expect_exact(f"Running on http://127.0.0.1:{port}")
