@@ -10,16 +10,7 @@ import uuid
 
 import brokers
 import pytest
-from brokers import (
-    CTL,
-    PORTS,
-    RABBITMQ,
-    SERVER,
-    OwnBroker,
-    docker_answers,
-    find_broker,
-    free_port,
-)
+from brokers import CTL, PORTS, RABBITMQ, SERVER, OwnBroker, docker_answers, find_broker, free_port
 from pytest_rabbitmq.factories import rabbitmq_proc
 from relay import Relay
 from scripts import ROOT, Script, environment

@@ -12,15 +12,7 @@ from functools import partial
 import brokers
 import pika
 import pytest
-from brokers import (
-    NO_BROKER,
-    NO_LIST,
-    QUEUES,
-    Broker,
-    afterwards,
-    find_broker,
-    free_port,
-)
+from brokers import NO_BROKER, NO_LIST, QUEUES, Broker, afterwards, find_broker, free_port
 from scripts import ROOT
 from test_on_request import QUORUM, REFUSAL
 
